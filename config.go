@@ -1,0 +1,132 @@
+package sockets
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/seed287501ae/sockets/internal/system"
+)
+
+// A Network is where sockets live: the operating system's ([System]), one that
+// a test simulates, or a layer over another that adds a capability. The three
+// methods are those of [net.ListenConfig] and [net.Dialer].
+//
+// A stream has CloseWrite, and deadlines whose error is
+// [os.ErrDeadlineExceeded] and after which reading may go on. It may have
+// NetConn() net.Conn, the connection beneath, which is closed with it, and
+// HandshakeContext(ctx) error, which a server runs on a goroutine of its own.
+//
+// A packet connection has addresses of type *[net.UDPAddr] and the same
+// deadlines; it may have MaxDatagram() int where that is not 65,507. The Network
+// itself may have Resolve(ctx, host) ([]netip.Addr, error) and LocalIPs()
+// ([]netip.Addr, error).
+type Network interface {
+	Listen(ctx context.Context, network, address string) (net.Listener, error)
+	ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error)
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// System is the operating system's network. Its ListenPacket joins the group
+// when the address is one of multicast.
+var System Network = system.Network{}
+
+// A Config makes peers, connections and servers that differ from those of the
+// functions with the same names: those use the zero Config. It is read when the
+// constructor is called. In every field zero means the default given here, and
+// a negative limit or time-out means that there is none.
+type Config struct {
+	// Network is where the sockets live. If nil, System.
+	Network Network
+
+	// Logger is told what has no other way out. If nil, nobody is.
+	Logger *slog.Logger
+
+	// Prefix is how many bytes the length before each message of a stream has:
+	// 1, 2, 4 or 8; any other panics. If zero, 4, as on the slides.
+	Prefix int
+
+	// MaxMessage bounds the bytes of one message of a stream, in both directions.
+	// If zero, it is what the prefix can express, at most 1 MiB.
+	MaxMessage int
+
+	// DialTimeout bounds Dial, and looking up names in NewPeer and Listen.
+	// If zero, 10 seconds.
+	DialTimeout time.Duration
+
+	// HandshakeTimeout bounds the handshake of an accepted connection, on a
+	// Network that has one. If zero, 5 seconds.
+	HandshakeTimeout time.Duration
+
+	// FrameTimeout bounds how long a message that has begun to arrive may take.
+	// It counts only while reading, never while a callback runs. If zero, 30
+	// seconds.
+	FrameTimeout time.Duration
+
+	// SendTimeout ends a connection whose other end takes not one byte for so
+	// long while a message waits to be sent. If zero, 60 seconds.
+	SendTimeout time.Duration
+
+	// IdleTimeout ends a connection on which no message begins for so long. It
+	// counts only while reading. If zero, none.
+	IdleTimeout time.Duration
+
+	// CloseTimeout bounds the goodbye of Connection.Close, and how long one may
+	// still receive after a message could not be sent. If zero, 3 seconds.
+	CloseTimeout time.Duration
+
+	// MaxConnections bounds the open connections of a server. Over it, one is
+	// accepted and closed at once, and told of in an error event, of which there
+	// is one a second at most. If zero, 1,024.
+	MaxConnections int
+
+	// MaxConnectionsPerIP bounds the open connections of a server from one IP
+	// address. If zero, none: a class sits behind one address.
+	MaxConnectionsPerIP int
+
+	// MaxQueue bounds the bytes that SendAll queues for one connection. If zero,
+	// 4 MiB.
+	MaxQueue int
+
+	// MaxPeers bounds the peers that a Peer learns; those it was told of do not
+	// count. When it is full, a learnt peer that has been silent for 15 minutes
+	// gives way, else the newcomer is not learnt. If zero, 1,024.
+	MaxPeers int
+
+	// LendPayloads lends a callback its payload for the time of the call: faster,
+	// but who keeps it must copy it. If false, the payload belongs to the
+	// callback.
+	LendPayloads bool
+
+	// PeerError is told what an AsyncPeer learns about one peer, such as
+	// ErrPeerUnreachable, on the receiving goroutine.
+	PeerError func(peer Address, err error)
+}
+
+// withDefaults is a copy in which every default is filled in.
+func (cfg *Config) withDefaults() Config {
+	c := *cfg
+	c.Network = cmp.Or(c.Network, System)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	c.Prefix = cmp.Or(c.Prefix, 4)
+	checkPrefix(c.Prefix)
+	c.DialTimeout = cmp.Or(c.DialTimeout, 10*time.Second)
+	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, 5*time.Second)
+	c.FrameTimeout = cmp.Or(c.FrameTimeout, 30*time.Second)
+	c.SendTimeout = cmp.Or(c.SendTimeout, time.Minute)
+	c.CloseTimeout = cmp.Or(c.CloseTimeout, 3*time.Second)
+	c.MaxConnections = cmp.Or(c.MaxConnections, 1024)
+	c.MaxQueue = cmp.Or(c.MaxQueue, 4<<20)
+	c.MaxPeers = cmp.Or(c.MaxPeers, 1024)
+	return c
+}
+
+// within is ctx, bounded by timeout unless that is none.
+func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout < 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, timeout)
+}

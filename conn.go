@@ -1,0 +1,517 @@
+package sockets
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed287501ae/sockets/internal/endpoint"
+	"github.com/seed287501ae/sockets/internal/outbox"
+	"github.com/seed287501ae/sockets/internal/system"
+	"github.com/seed287501ae/sockets/internal/wire"
+)
+
+var (
+	// ErrCallbackSet is the error of Receive where a callback receives instead.
+	ErrCallbackSet = errors.New("sockets: a callback is set: it receives, Receive cannot")
+
+	// ErrSlow is why a connection ended that did not keep up with SendAll.
+	ErrSlow = errors.New("sockets: the other end is too slow: its queue is full")
+
+	errHalfClosed = fmt.Errorf("CloseWrite was called: %w", net.ErrClosed)
+)
+
+const keepAtMost = 128 << 10 // bytes of memory that is kept to be lent again
+
+// A Connection exchanges messages with one other end over a stream: each
+// arrives whole, once, and in the order sent. Messages are received either by a
+// callback ([NewConnection], [Connection.SetCallback]) or by
+// [Connection.Receive].
+//
+// Every method may be called from many goroutines, and from the callback.
+type Connection struct {
+	conn          net.Conn
+	half          interface{ CloseWrite() error } // conn, or nil if it has no CloseWrite
+	local, remote Address
+	cfg           *Config
+	framer        *Framer
+	wire          *wire.Wire
+
+	reading chan struct{}  // one slot; holding it is the right to read from conn
+	out     *outbox.Outbox // the right to write to conn
+
+	called  *latch // a callback receives
+	closing *latch // no message is wanted any more
+	flushed *latch // nothing is sent any more, and conn is half-closed
+	ended   *latch // conn is closed
+	done    *latch // the callback has been told, if there is one
+
+	halfErr error        // of CloseWrite; read it once flushed is closed
+	pending atomic.Int32 // what has to happen before done: flushed, ended, callbacks, a server's greeting
+	onDone  func()       // nil, or called before done is closed
+
+	mu  sync.Mutex // guards what follows
+	err error      // why it ended
+	eof bool       // Receive saw the other end's end
+}
+
+// NewConnection returns a connection over conn, which is its own from now on.
+// With a callback it starts to receive; without one, nothing is read until
+// [Connection.Receive] or [Connection.SetCallback].
+//
+// A conn with a handshake has done it before. One without CloseWrite, or within
+// a wrapper that hides it, cannot be half-closed: Close then does not wait for
+// the other end.
+func NewConnection(conn net.Conn, callback ConnectionCallback) *Connection {
+	return new(Config).NewConnection(conn, callback)
+}
+
+// NewConnection is the function [NewConnection] with this configuration.
+func (cfg *Config) NewConnection(conn net.Conn, callback ConnectionCallback) *Connection {
+	full := cfg.withDefaults()
+	return newConnection(conn, &full, callback)
+}
+
+func newConnection(conn net.Conn, cfg *Config, callback ConnectionCallback) *Connection {
+	c := &Connection{
+		conn:    conn,
+		local:   endpoint.Of(conn.LocalAddr()),
+		remote:  endpoint.Of(conn.RemoteAddr()),
+		cfg:     cfg,
+		wire:    &wire.Wire{Conn: conn, Idle: cfg.IdleTimeout, Frame: cfg.FrameTimeout, Send: cfg.SendTimeout},
+		reading: make(chan struct{}, 1),
+		called:  newLatch(),
+		closing: newLatch(),
+		flushed: newLatch(),
+		ended:   newLatch(),
+		done:    newLatch(),
+	}
+	c.half, _ = conn.(interface{ CloseWrite() error })
+	c.framer = NewFramer(c.wire, cfg.Prefix)
+	c.framer.MaxMessage = cfg.MaxMessage
+	c.wire.Begun = c.framer.begun
+	c.out = outbox.New(cfg.MaxQueue, c.framer.WriteMessage, c.framer.write, c.fail, c.halfClose)
+	c.pending.Store(2)
+	if callback != nil {
+		c.SetCallback(callback)
+	}
+	return c
+}
+
+// LocalAddress returns this end's address.
+func (c *Connection) LocalAddress() Address { return c.local }
+
+// RemoteAddress returns the other end's address.
+func (c *Connection) RemoteAddress() Address { return c.remote }
+
+// NetConn returns what is beneath. Reading, writing or closing it corrupts the
+// connection.
+func (c *Connection) NetConn() net.Conn { return c.conn }
+
+// SetCallback starts to receive: from now on callback is told every event, one
+// at a time. It may be called once, also after the connection ended: the
+// callback is told so. A second call, or a nil callback, panics.
+func (c *Connection) SetCallback(callback ConnectionCallback) {
+	if callback == nil || !c.called.close() {
+		panic("sockets: Connection.SetCallback: once, and not nil")
+	}
+	c.pending.Add(1)
+	select {
+	case c.reading <- struct{}{}:
+		<-c.reading
+	default:
+		c.wire.Wake() // a Receive, which is to stop
+	}
+	go c.deliver(callback)
+}
+
+// Send sends payload as one message. It returns once the kernel has a copy: the
+// payload may be reused, and a later failure is [Connection.Err]. It waits as
+// long as the other end does not keep up: at most [Config.SendTimeout] without
+// one byte taken, which ends the connection. Messages of concurrent Sends never
+// interleave.
+//
+// A payload over the limit gives [ErrMessageTooBig]; the connection is as good
+// as before. After [Connection.Close] or [Connection.CloseWrite] the error is
+// [net.ErrClosed], after the end of the other end [io.EOF], and after a fault
+// that fault.
+func (c *Connection) Send(payload []byte) error {
+	if err := c.framer.checkLength(len(payload)); err != nil {
+		return err
+	}
+	refused, ok := c.out.Send(payload)
+	if ok {
+		return nil
+	}
+	return overError(cmp.Or(refused, c.Err()))
+}
+
+// SendAll sends one message to many connections, and never waits: each has a
+// queue of [Config.MaxQueue] bytes, which a goroutine of the connection empties.
+// A connection whose queue is full is closed with [ErrSlow]: a stream never has
+// a hole, so who cannot keep up is disconnected, never skipped.
+//
+// The payload may be reused at once. The error joins one for each connection
+// that did not take the message.
+func SendAll(payload []byte, to ...*Connection) error {
+	var frames [maxPrefix + 1][]byte // by the width of their prefix
+	var errs []error
+	for _, c := range to {
+		err := c.framer.checkLength(len(payload))
+		if err == nil {
+			frame := &frames[c.framer.prefix]
+			if *frame == nil {
+				*frame = append(appendPrefix(nil, c.framer.prefix, len(payload)), payload...)
+			}
+			if refused, ok := c.out.Enqueue(*frame); refused != nil {
+				err = overError(refused)
+			} else if !ok {
+				c.abort(ErrSlow)
+				err = ErrSlow
+			}
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("sockets: to %v: %w", c.remote, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Receive returns the next message, which belongs to the caller. It waits until
+// ctx ends; a message that has arrived in part by then is not lost: the next
+// Receive goes on.
+//
+// The error is [io.EOF] when the other end has ended, after which Send goes on
+// until Close; [net.ErrClosed] after Close here; [ErrCallbackSet] where a
+// callback receives; ctx's own; or the fault that ended the connection.
+func (c *Connection) Receive(ctx context.Context) ([]byte, error) {
+	var stopped error
+	stop := func() error {
+		switch {
+		case c.closing.isClosed():
+			stopped = net.ErrClosed
+		case c.called.isClosed():
+			stopped = ErrCallbackSet
+		default:
+			stopped = ctx.Err()
+		}
+		return stopped
+	}
+	if err := stop(); err != nil {
+		return nil, err
+	}
+	select {
+	case c.reading <- struct{}{}:
+		defer func() { <-c.reading }()
+	case <-ctx.Done():
+	case <-c.called.c:
+	case <-c.closing.c:
+	}
+	if err := stop(); err != nil {
+		return nil, err
+	}
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, c.wire.Wake)()
+	}
+	message, err := c.next([]byte{}, stop)
+	if err == nil {
+		return message, nil
+	}
+	switch {
+	case err == stopped:
+		return nil, err
+	case err == io.EOF && !c.ended.isClosed():
+		c.mu.Lock()
+		c.eof = true
+		c.mu.Unlock()
+		return nil, io.EOF
+	}
+	c.abort(err)
+	return nil, c.Err()
+}
+
+// CloseWrite ends this end's stream, as the slides' shutdown(SHUT_WR): it
+// refuses new Sends, lets earlier ones finish, and tells the other end that no
+// more will come. Receiving goes on.
+func (c *Connection) CloseWrite() error {
+	if c.half == nil {
+		return fmt.Errorf("sockets: CloseWrite of a %T: %w", c.conn, errors.ErrUnsupported)
+	}
+	if reason := c.out.Refuse(errHalfClosed); reason != errHalfClosed {
+		return overError(reason)
+	}
+	c.out.Settle()
+	<-c.flushed.c
+	return cmp.Or(c.out.Err(), c.halfErr)
+}
+
+// Close says goodbye: it refuses new Sends, lets earlier ones finish, ends this
+// end's stream, discards what still arrives until the other end ends its own,
+// and closes. So what Send accepted reaches a peer that reads, and the program
+// may exit right after. No message event starts after Close was called.
+//
+// It takes at most [Config.CloseTimeout]; then it closes all the same, and
+// returns an error that is [os.ErrDeadlineExceeded]. Closing again does nothing,
+// nor does closing what a fault has ended: [Connection.Err] is that fault.
+func (c *Connection) Close() error {
+	first := c.closing.close()
+	open := c.blame(net.ErrClosed)
+	var late atomic.Bool
+	if c.cfg.CloseTimeout > 0 {
+		timer := time.AfterFunc(c.cfg.CloseTimeout, func() {
+			late.Store(true)
+			c.abort(net.ErrClosed)
+		})
+		defer timer.Stop()
+	}
+	c.wire.Wake()
+	c.out.Settle()
+	var err error
+	select {
+	case c.reading <- struct{}{}:
+		err = c.drain()
+		<-c.reading
+	case <-c.ended.c:
+	}
+	<-c.flushed.c
+	c.conn.Close() // before what is beneath it: a layer may say goodbye here
+	c.abort(net.ErrClosed)
+	switch err = cmp.Or(c.out.Err(), err); {
+	case !first:
+		return nil
+	case late.Load():
+		err = fmt.Errorf("no end of the other end within %v: %w", c.cfg.CloseTimeout, os.ErrDeadlineExceeded)
+	case err == nil, !open, errors.Is(err, net.ErrClosed):
+		return nil
+	}
+	return fmt.Errorf("sockets: close %v: %w", c.remote, err)
+}
+
+// CloseNow closes at once: nothing more is sent or received, and the other end
+// may see a reset.
+func (c *Connection) CloseNow() error {
+	c.closing.close()
+	c.abort(net.ErrClosed)
+	return nil
+}
+
+// Closed reports whether the connection has ended or is closing.
+func (c *Connection) Closed() bool { return c.Err() != nil }
+
+// Err returns nil as long as the connection is open. Afterwards it is why it
+// ended: [net.ErrClosed] if this end closed it, [io.EOF] if the other end ended
+// first, else the fault.
+func (c *Connection) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Done returns a channel that is closed when the connection is over and its
+// callback has been told. Waiting for it in that callback waits for ever.
+func (c *Connection) Done() <-chan struct{} { return c.done.c }
+
+// deliver tells callback every event. It is the receiving goroutine.
+func (c *Connection) deliver(callback ConnectionCallback) {
+	stop := func() error {
+		if c.closing.isClosed() {
+			return net.ErrClosed
+		}
+		return nil
+	}
+	lent := []byte{}
+	for {
+		c.reading <- struct{}{}
+		payload, err := c.next(lent, stop)
+		<-c.reading
+		if err == io.EOF {
+			c.end(io.EOF)
+			select {
+			case <-c.flushed.c:
+			case <-c.ended.c:
+			}
+		}
+		if c.closing.isClosed() {
+			break
+		}
+		if err != nil {
+			c.abort(err)
+			break
+		}
+		callback(EventMessage, payload, c, nil)
+		if c.cfg.LendPayloads && cap(payload) <= keepAtMost {
+			lent = payload[:0]
+		}
+	}
+	<-c.ended.c
+	if reason := c.Err(); reason != io.EOF && reason != net.ErrClosed {
+		callback(EventError, nil, c, reason)
+	}
+	callback(EventClose, nil, c, nil)
+	c.release()
+}
+
+// next reads one message and appends it to dst. The caller holds reading, and
+// gives it up when stop returns an error.
+func (c *Connection) next(dst []byte, stop func() error) ([]byte, error) {
+	c.wire.Stop = stop
+	message, err := c.framer.ReadAppend(dst)
+	if err == nil {
+		c.wire.Next()
+	}
+	return message, err
+}
+
+// drain discards what arrives until the other end ends. The caller holds
+// reading. A payload that is lent stays as it is.
+func (c *Connection) drain() error {
+	if c.half == nil {
+		return nil
+	}
+	scratch := make([]byte, readAhead)
+	for {
+		_, err := c.conn.Read(scratch)
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			c.conn.SetReadDeadline(time.Time{})
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// halfClose is called once: Sends are refused, and none is under way.
+func (c *Connection) halfClose() {
+	if c.half != nil {
+		c.halfErr = c.half.CloseWrite()
+	}
+	c.flushed.close()
+	c.release()
+}
+
+// end makes err the reason why the connection ends, and reports whether there
+// was none before. Sends are refused; what has arrived may still be received.
+func (c *Connection) end(err error) (first bool) {
+	first = c.blame(err)
+	c.out.Settle()
+	return first
+}
+
+// abort ends the connection at once.
+func (c *Connection) abort(err error) {
+	c.blame(err)
+	if beneath, ok := c.conn.(interface{ NetConn() net.Conn }); ok {
+		beneath.NetConn().Close() // else a layer's goodbye could wait for room
+	}
+	c.conn.Close()
+	if c.ended.close() {
+		c.release()
+	}
+	c.out.Settle()
+}
+
+func (c *Connection) blame(err error) (first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.Refuse(err)
+	if c.err != nil {
+		return false
+	}
+	if c.err = err; c.eof && err == net.ErrClosed {
+		c.err = io.EOF
+	}
+	return true
+}
+
+// fail ends the connection, of which a write failed. What the other end sent
+// before may still be received, for a while.
+func (c *Connection) fail(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.abort(err)
+	} else if c.end(err) && c.cfg.CloseTimeout > 0 {
+		time.AfterFunc(c.cfg.CloseTimeout, func() { c.abort(err) })
+	}
+}
+
+// release tells that one of what is pending has happened.
+func (c *Connection) release() {
+	if c.pending.Add(-1) > 0 {
+		return
+	}
+	if c.onDone != nil {
+		c.onDone()
+	}
+	c.done.close()
+}
+
+func overError(reason error) error {
+	return fmt.Errorf("sockets: nothing more can be sent: %w", reason)
+}
+
+// A latch is closed once, and stays closed.
+type latch struct {
+	c    chan struct{}
+	once sync.Once
+}
+
+func newLatch() *latch { return &latch{c: make(chan struct{})} }
+
+// close reports whether the latch was open.
+func (l *latch) close() (first bool) {
+	l.once.Do(func() {
+		first = true
+		close(l.c)
+	})
+	return first
+}
+
+func (l *latch) isClosed() bool {
+	select {
+	case <-l.c:
+		return true
+	default:
+		return false
+	}
+}
+
+// A Client is a connection made by connecting to a server.
+type Client struct{ *Connection }
+
+// Dial connects to the server at address, as "localhost:8080", within
+// [Config.DialTimeout] and as long as ctx lasts. The error tells in words
+// whether nobody accepts there ([syscall.ECONNREFUSED]), nothing answers
+// ([os.ErrDeadlineExceeded]) or the host is unknown ([*net.DNSError]).
+//
+// With a callback the client starts to receive, maybe before Dial returns: the
+// callback gets the connection as its argument.
+func Dial(ctx context.Context, address string, callback ConnectionCallback) (*Client, error) {
+	return new(Config).Dial(ctx, address, callback)
+}
+
+// Dial is the function [Dial] with this configuration.
+func (cfg *Config) Dial(ctx context.Context, address string, callback ConnectionCallback) (*Client, error) {
+	full := cfg.withDefaults()
+	target, port, err := endpoint.HostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if port == 0 {
+		return nil, fmt.Errorf("sockets: dial %q: a destination needs a port, from 1 to 65535", address)
+	}
+	ctx, cancel := within(ctx, full.DialTimeout)
+	defer cancel()
+	conn, err := full.Network.DialContext(ctx, "tcp", target)
+	if err != nil {
+		return nil, system.ExplainDial(err, address)
+	}
+	return &Client{newConnection(conn, &full, callback)}, nil
+}

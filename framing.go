@@ -1,0 +1,235 @@
+package sockets
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"net"
+	"slices"
+
+	"github.com/seed287501ae/sockets/internal/guess"
+)
+
+// ErrMessageTooBig is the error of a message longer than its carrier allows: a
+// datagram, a prefix or a limit. A message that is refused before it is sent
+// leaves everything as good as before.
+var ErrMessageTooBig = errors.New("sockets: message too big")
+
+const (
+	maxPrefix  = 8
+	maxDefault = 1 << 20  // bytes of a message, where no limit is set
+	readAhead  = 16 << 10 // bytes that a Framer reads at a time, and allocates ahead of what arrived
+	copyAtMost = 8 << 10  // a longer message is not copied behind its prefix
+)
+
+// A Framer cuts a stream into messages, each preceded by its length, as the
+// slides do ("Connection-oriented message exchange"): 00 00 00 1d and 29
+// bytes. However the stream is cut on its way, a message arrives whole.
+//
+// A Framer reads ahead: nothing else may read its stream. One goroutine may
+// read while another writes.
+type Framer struct {
+	// MaxMessage bounds the bytes of one message, in both directions. If zero, it
+	// is what the prefix can express, at most 1 MiB; if negative, what the prefix
+	// can express.
+	MaxMessage int
+
+	rw     io.ReadWriter
+	prefix int
+
+	// Read state.
+	ahead   *bufio.Reader
+	inBody  bool   // the prefix was read, missing bytes of the body were not
+	missing int    // how many
+	partial []byte // the body so far, when an error came in its middle
+	readErr error  // set once the stream is out of step
+
+	// Write state.
+	joined   []byte
+	parts    [2][]byte
+	vector   net.Buffers // what is being written
+	writeErr error       // set once the stream is out of step
+}
+
+// NewFramer returns a Framer over rw whose prefix is 1, 2, 4 or 8 bytes,
+// big-endian; any other panics. The slides use 4.
+func NewFramer(rw io.ReadWriter, prefix int) *Framer {
+	checkPrefix(prefix)
+	return &Framer{rw: rw, prefix: prefix, ahead: bufio.NewReaderSize(rw, readAhead)}
+}
+
+func checkPrefix(prefix int) {
+	if !slices.Contains([]int{1, 2, 4, 8}, prefix) {
+		panic(fmt.Sprintf("sockets: a prefix of %d bytes: use 1, 2, 4 or 8", prefix))
+	}
+}
+
+// WriteMessage writes the prefix and message, in one Write of rw; a long
+// message follows its prefix without being copied, in one system call where rw
+// is a TCP connection. It does not keep message.
+//
+// A message over the limit gives [ErrMessageTooBig] and writes nothing. After
+// an error that left part of a message written, every call returns that error.
+func (f *Framer) WriteMessage(message []byte) error {
+	if err := cmp.Or(f.writeErr, f.checkLength(len(message))); err != nil {
+		return err
+	}
+	f.joined = appendPrefix(f.joined[:0], f.prefix, len(message))
+	if len(message) <= copyAtMost {
+		f.joined = append(f.joined, message...)
+		f.parts[0] = f.joined
+		return f.write(f.parts[:1])
+	}
+	f.parts = [2][]byte{f.joined, message}
+	return f.write(f.parts[:])
+}
+
+// write writes and consumes whole frames, or the parts of one.
+func (f *Framer) write(frames net.Buffers) (err error) {
+	if f.writeErr != nil {
+		return f.writeErr
+	}
+	f.vector = frames
+	var n int64
+	if w, ok := f.rw.(interface {
+		WriteVector(*net.Buffers) (int64, error)
+	}); ok {
+		n, err = w.WriteVector(&f.vector)
+	} else {
+		n, err = f.vector.WriteTo(f.rw)
+	}
+	if err == nil && len(f.vector) > 0 {
+		err = io.ErrShortWrite
+	}
+	if err != nil && n > 0 {
+		f.writeErr = err
+	}
+	clear(frames)
+	f.vector = nil
+	return err
+}
+
+// ReadMessage returns the next message, in memory that belongs to the caller.
+//
+// The error is [io.EOF] only if the stream ends between messages, and
+// [io.ErrUnexpectedEOF] if it ends inside one. After a deadline has passed,
+// also inside a message, the next call goes on where this one stopped. A
+// message over the limit gives [ErrMessageTooBig], from then on always: the
+// stream is out of step.
+func (f *Framer) ReadMessage() ([]byte, error) {
+	message, err := f.ReadAppend([]byte{})
+	if err != nil {
+		return nil, err
+	}
+	return message, nil
+}
+
+// ReadAppend appends the next message to dst and returns the result; the errors
+// are those of [Framer.ReadMessage], and with them dst as it was. It allocates
+// only if dst has no room, and then no more than 16 KiB or three times what has
+// really arrived, whatever the prefix announces.
+func (f *Framer) ReadAppend(dst []byte) ([]byte, error) {
+	if err := f.readPrefix(); err != nil {
+		return dst, err
+	}
+	body := append(dst, f.partial...)
+	f.partial = nil
+	for f.missing > 0 {
+		if arrived := len(body) - len(dst); len(body) == cap(body) {
+			body = slices.Grow(body, min(f.missing, max(readAhead, arrived)))
+		}
+		spare := body[len(body):cap(body)]
+		n, err := f.ahead.Read(spare[:min(len(spare), f.missing)])
+		body = body[:len(body)+n]
+		f.missing -= n
+		if n == 0 && err == nil {
+			_, err = f.ahead.Peek(1)
+		}
+		if err != nil && f.missing > 0 {
+			f.partial = slices.Clone(body[len(dst):])
+			return dst, inMessage(err)
+		}
+	}
+	f.inBody = false
+	return body, nil
+}
+
+// Messages returns an iterator over the messages to come. It ends where the
+// stream does; another error is yielded once, last, with a nil message.
+func (f *Framer) Messages() iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for {
+			message, err := f.ReadMessage()
+			if err == io.EOF || !yield(message, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// begun reports whether a message has begun to arrive.
+func (f *Framer) begun() bool { return f.inBody || f.ahead.Buffered() > 0 }
+
+// readPrefix reads up to the body of a message.
+func (f *Framer) readPrefix() error {
+	if f.inBody || f.readErr != nil {
+		return f.readErr
+	}
+	head, err := f.ahead.Peek(f.prefix)
+	if err != nil {
+		if len(head) > 0 {
+			return inMessage(err)
+		}
+		return err
+	}
+	var wide [maxPrefix]byte
+	copy(wide[maxPrefix-f.prefix:], head)
+	length, limit := binary.BigEndian.Uint64(wide[:]), f.limit()
+	if length > uint64(limit) {
+		head, _ = f.ahead.Peek(min(maxPrefix, f.ahead.Buffered()))
+		f.readErr = fmt.Errorf("%w: %d bytes are announced, the limit is %d%s",
+			ErrMessageTooBig, length, limit, guess.Question(head, f.prefix, uint64(limit)))
+		return f.readErr
+	}
+	f.ahead.Discard(f.prefix)
+	f.inBody, f.missing = true, int(length)
+	return nil
+}
+
+func inMessage(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// limit is how many bytes a message may have.
+func (f *Framer) limit() int {
+	most := math.MaxInt - maxPrefix
+	if f.prefix < 8 {
+		most = int(min(uint64(most), 1<<(8*f.prefix)-1))
+	}
+	if f.MaxMessage < 0 {
+		return most
+	}
+	return min(most, cmp.Or(f.MaxMessage, maxDefault))
+}
+
+func (f *Framer) checkLength(length int) error {
+	if limit := f.limit(); length > limit {
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrMessageTooBig, length, limit)
+	}
+	return nil
+}
+
+// appendPrefix appends length in prefix bytes, big-endian.
+func appendPrefix(dst []byte, prefix, length int) []byte {
+	var wide [maxPrefix]byte
+	binary.BigEndian.PutUint64(wide[:], uint64(length))
+	return append(dst, wide[maxPrefix-prefix:]...)
+}

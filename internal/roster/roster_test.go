@@ -1,0 +1,115 @@
+package roster_test
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed287501ae/sockets/internal/roster"
+)
+
+func peer(port int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(port))
+}
+
+func wantPorts(t *testing.T, r *roster.Roster, want ...uint16) {
+	t.Helper()
+	var got []uint16
+	for _, peer := range r.Sorted() {
+		got = append(got, peer.Port())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("known are %v, want %v", got, want)
+	}
+}
+
+func TestSortedIsASortedCopy(t *testing.T) {
+	r := roster.New(1)
+	wantPorts(t, r)
+	for _, port := range []int{3, 1, 2, 3} {
+		r.Add(peer(port))
+	}
+	r.Sorted()[0] = peer(9)
+	wantPorts(t, r, 1, 2, 3)
+	r.Remove(peer(2))
+	r.Remove(peer(4))
+	wantPorts(t, r, 1, 3)
+}
+
+func TestLearnIsBounded(t *testing.T) {
+	for _, test := range []struct{ most, want int }{{1, 1}, {1024, 1024}, {0, 2000}, {-1, 2000}} {
+		r := roster.New(test.most)
+		for port := range 2000 {
+			r.Learn(peer(1 + port))
+		}
+		if got := len(r.Sorted()); got != test.want {
+			t.Errorf("New(%d) learns %d of 2000 peers, want %d", test.most, got, test.want)
+		}
+	}
+}
+
+func TestOnlyLearntPeersCount(t *testing.T) {
+	r := roster.New(1)
+	r.Add(peer(1))
+	r.Learn(peer(1))
+	r.Learn(peer(2))
+	wantPorts(t, r, 1, 2)
+	r.Add(peer(2)) // learnt no more
+	r.Learn(peer(3))
+	wantPorts(t, r, 1, 2, 3)
+	r.Remove(peer(1)) // was not learnt
+	r.Learn(peer(4))
+	wantPorts(t, r, 2, 3)
+	r.Remove(peer(3))
+	r.Learn(peer(4))
+	wantPorts(t, r, 2, 4)
+}
+
+func TestTheQuietestGivesWayAfterFifteenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := roster.New(2)
+		start := time.Now()
+		at := func(when time.Duration, port int, want ...uint16) {
+			t.Helper()
+			time.Sleep(when - time.Since(start))
+			r.Learn(peer(port))
+			wantPorts(t, r, want...)
+		}
+		r.Add(peer(9))
+		at(0, 1, 1, 9)
+		at(1*time.Minute, 2, 1, 2, 9)
+		at(2*time.Minute, 1, 1, 2, 9)
+		at(16*time.Minute-1, 3, 1, 2, 9)
+		at(16*time.Minute, 3, 1, 3, 9)
+		at(17*time.Minute-1, 2, 1, 3, 9)
+		at(17*time.Minute, 2, 2, 3, 9)
+	})
+}
+
+func TestMethodsAtOnce(t *testing.T) {
+	r := roster.New(5)
+	var group sync.WaitGroup
+	for g := range 4 {
+		group.Go(func() {
+			for i := range 500 {
+				p := peer(1 + (g+i)%20)
+				r.Learn(p)
+				r.Add(p)
+				r.Sorted()
+				r.Remove(p)
+			}
+		})
+	}
+	group.Wait()
+	for port := range 20 {
+		r.Remove(peer(1 + port))
+	}
+	wantPorts(t, r)
+	for port := range 9 {
+		r.Learn(peer(1 + port))
+	}
+	wantPorts(t, r, 1, 2, 3, 4, 5)
+}

@@ -1,0 +1,300 @@
+package sockets
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed287501ae/sockets/internal/endpoint"
+	"github.com/seed287501ae/sockets/internal/system"
+	"golang.org/x/sync/errgroup"
+)
+
+// A Server accepts connections, and tells a callback of each. Its methods may
+// be called from many goroutines, and but for [Server.Shutdown] from its
+// callback.
+type Server struct {
+	listener net.Listener
+	cfg      Config
+	callback ServerCallback // set once called is closed
+	calling  chan struct{}  // one slot; holding it is the right to run the callback
+	called   *latch         // there is a callback
+	closing  *latch         // no more is accepted
+	stopped  *latch         // the callback has been told so
+	greeting sync.WaitGroup // handshakes under way
+
+	mu          sync.Mutex               // guards what follows
+	connections map[*Connection]struct{} // those that the callback knows
+	admitted    int                      // connections, and handshakes under way
+	perIP       map[netip.Addr]int       // the same by address
+	refused     int                      // connections over a limit, not yet told of
+	told        time.Time                // when the last of these was told of
+}
+
+// Listen binds a server to address: "8080" or ":8080" for every address of this
+// machine, port 0 for any free port. It listens at once, and accepts once it
+// has a callback, here or by [Server.SetCallback].
+func Listen(address string, callback ServerCallback) (*Server, error) {
+	return new(Config).Listen(address, callback)
+}
+
+// Listen is the function [Listen] with this configuration.
+func (cfg *Config) Listen(address string, callback ServerCallback) (*Server, error) {
+	full := cfg.withDefaults()
+	local, port, err := endpoint.HostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := within(context.Background(), full.DialTimeout)
+	defer cancel()
+	listener, err := full.Network.Listen(ctx, "tcp", local)
+	if err != nil {
+		return nil, system.ExplainBind(err, port)
+	}
+	return newServer(listener, full, callback), nil
+}
+
+// NewServer returns a server over a listener of one's own, which is the
+// server's from now on.
+func NewServer(listener net.Listener, callback ServerCallback) *Server {
+	return new(Config).NewServer(listener, callback)
+}
+
+// NewServer is the function [NewServer] with this configuration.
+func (cfg *Config) NewServer(listener net.Listener, callback ServerCallback) *Server {
+	return newServer(listener, cfg.withDefaults(), callback)
+}
+
+func newServer(listener net.Listener, cfg Config, callback ServerCallback) *Server {
+	s := &Server{
+		listener:    listener,
+		cfg:         cfg,
+		calling:     make(chan struct{}, 1),
+		called:      newLatch(),
+		closing:     newLatch(),
+		stopped:     newLatch(),
+		connections: make(map[*Connection]struct{}),
+		perIP:       make(map[netip.Addr]int),
+	}
+	if callback != nil {
+		s.SetCallback(callback)
+	}
+	return s
+}
+
+// LocalAddress returns the address that the server is bound to, with its real
+// port.
+func (s *Server) LocalAddress() Address { return endpoint.Of(s.listener.Addr()) }
+
+// SetCallback starts to accept. It may be called once; a second call, or a nil
+// callback, panics.
+func (s *Server) SetCallback(callback ServerCallback) {
+	if callback == nil || !s.called.close() {
+		panic("sockets: Server.SetCallback: once, and not nil")
+	}
+	s.callback = callback
+	go s.accept()
+}
+
+// Connections returns the open connections.
+func (s *Server) Connections() []*Connection {
+	return slices.DeleteFunc(s.announced(), (*Connection).Closed)
+}
+
+func (s *Server) announced() []*Connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.connections))
+}
+
+// Close stops accepting, at once; the connections that were accepted live on.
+// The stop event comes soon after: [Server.Done] tells when. Closing again does
+// nothing.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	first := !s.closing.isClosed()
+	s.closing.close()
+	s.mu.Unlock()
+	if !first {
+		return nil
+	}
+	err := s.listener.Close()
+	if !s.called.isClosed() {
+		s.stopped.close()
+	}
+	return err
+}
+
+// Shutdown stops accepting and closes all connections side by side, each with
+// its goodbye; then it waits until every close event and the stop event have
+// been told. When ctx ends first, it closes the rest at once and returns the
+// context's error. A callback must not call it: it would wait for itself.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Close()
+	var group errgroup.Group
+	group.Go(func() error { return wait(ctx, s.stopped.c) })
+	for _, c := range s.announced() {
+		group.Go(func() error {
+			inTime := context.AfterFunc(ctx, func() { c.CloseNow() })
+			c.Close()
+			if err := wait(ctx, c.done.c); err != nil || inTime() {
+				return err
+			}
+			return ctx.Err()
+		})
+	}
+	return group.Wait()
+}
+
+func wait(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+	case <-ctx.Done():
+		select {
+		case <-done:
+		default:
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Done returns a channel that is closed when the server accepts no more and its
+// callback has been told.
+func (s *Server) Done() <-chan struct{} { return s.stopped.c }
+
+// accept is the accepting goroutine.
+func (s *Server) accept() {
+	ctx, cancel := context.WithCancel(context.Background())
+	if !s.closing.isClosed() {
+		s.tell(EventListen, nil, s.LocalAddress(), nil)
+	}
+	var pause time.Duration
+	for !s.closing.isClosed() {
+		conn, err := s.listener.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.welcome(ctx, conn)
+		case s.closing.isClosed():
+		case system.IsTemporary(err):
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.tell(EventError, nil, Address{}, fmt.Errorf("sockets: accept, again in %v: %w", pause, err))
+			select {
+			case <-time.After(pause):
+			case <-s.closing.c:
+			}
+		default:
+			s.tell(EventError, nil, Address{}, fmt.Errorf("sockets: accept: %w", err))
+			s.Close()
+		}
+	}
+	cancel()
+	s.greeting.Wait()
+	s.tell(EventStop, nil, s.LocalAddress(), nil)
+	s.stopped.close()
+}
+
+// welcome admits an accepted connection, after its handshake if it has one,
+// which lasts as long as ctx at most.
+func (s *Server) welcome(ctx context.Context, conn net.Conn) {
+	c := newConnection(conn, &s.cfg, nil)
+	if err := s.admit(c); err != nil {
+		conn.Close()
+		if due := s.overLimit(); due > 0 {
+			s.tell(EventError, nil, c.remote, fmt.Errorf("sockets: %d turned away: %w", due, err))
+		}
+		return
+	}
+	h, ok := conn.(interface {
+		HandshakeContext(ctx context.Context) error
+	})
+	if !ok {
+		s.announce(c)
+		return
+	}
+	s.greeting.Go(func() {
+		ctx, cancel := within(ctx, s.cfg.HandshakeTimeout)
+		defer cancel()
+		if err := h.HandshakeContext(ctx); err != nil {
+			c.CloseNow()
+			c.release()
+			if !s.closing.isClosed() {
+				s.tell(EventError, nil, c.remote, fmt.Errorf("sockets: handshake with %v: %w", c.remote, err))
+			}
+			return
+		}
+		s.announce(c)
+	})
+}
+
+// admit counts c, if the limits allow it.
+func (s *Server) admit(c *Connection) error {
+	ip := c.remote.Addr()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if limit := s.cfg.MaxConnections; limit > 0 && s.admitted >= limit {
+		return fmt.Errorf("the limit is %d connections (Config.MaxConnections)", limit)
+	}
+	if limit := s.cfg.MaxConnectionsPerIP; limit > 0 && s.perIP[ip] >= limit {
+		return fmt.Errorf("the limit is %d connections from %v (Config.MaxConnectionsPerIP)", limit, ip)
+	}
+	s.admitted++
+	s.perIP[ip]++
+	c.pending.Add(1)
+	c.onDone = sync.OnceFunc(func() { s.forget(c) })
+	return nil
+}
+
+func (s *Server) forget(c *Connection) {
+	ip := c.remote.Addr()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.connections, c)
+	s.admitted--
+	if s.perIP[ip]--; s.perIP[ip] == 0 {
+		delete(s.perIP, ip)
+	}
+}
+
+// overLimit counts a connection that was turned away. It returns how many were
+// since it last said so, once a second, and 0 in between.
+func (s *Server) overLimit() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused++
+	if now := time.Now(); now.Sub(s.told) >= time.Second {
+		due := s.refused
+		s.told, s.refused = now, 0
+		return due
+	}
+	return 0
+}
+
+// announce tells the callback of c, unless the server has been closed.
+func (s *Server) announce(c *Connection) {
+	s.mu.Lock()
+	open := !s.closing.isClosed()
+	if open {
+		s.connections[c] = struct{}{}
+	}
+	s.mu.Unlock()
+	if open {
+		s.tell(EventConnect, c, c.remote, nil)
+	} else {
+		c.CloseNow()
+	}
+	c.release()
+}
+
+// tell runs the callback, never twice at once.
+func (s *Server) tell(event Event, c *Connection, address Address, err error) {
+	s.calling <- struct{}{}
+	s.callback(event, c, address, err)
+	<-s.calling
+}

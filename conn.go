@@ -264,7 +264,7 @@ func (c *Connection) Close() error {
 	first := c.closing.close()
 	open := c.blame(net.ErrClosed)
 	var late atomic.Bool
-	if c.cfg.CloseTimeout > 0 {
+	if first && c.cfg.CloseTimeout > 0 {
 		timer := time.AfterFunc(c.cfg.CloseTimeout, func() {
 			late.Store(true)
 			c.abort(net.ErrClosed)

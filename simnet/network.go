@@ -1,0 +1,286 @@
+package simnet
+
+import (
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Network is a simulated network: hosts, and a link from each to each other.
+// All links are perfect until [Network.SetLinks] or [Network.SetLink] says
+// otherwise; so is, always, the way from a host to itself.
+//
+// In a bubble of package [testing/synctest] its time is the bubble's, and the
+// Network must be made in the bubble that uses it. Elsewhere its time is real.
+// Its methods may be called from many goroutines. It needs no closing: an idle
+// Network has no goroutine.
+type Network struct {
+	seed uint64
+
+	mu     sync.Mutex // guards what follows, and all that hosts and sockets have
+	agenda agenda
+	hosts  []*Host
+	byIP   map[netip.Addr]*Host
+	byName map[string]*Host
+	link   Link // of those lanes that have none of their own
+	lanes  map[[2]*Host]*lane
+	flows  map[flowKey]*flow
+
+	partitions []map[*Host]int // the side of each host
+
+	observer Observer
+	unseen   []sighting // not yet told to observer
+	telling  bool       // somebody is about to tell them
+}
+
+// New returns a network without hosts, whose dice are loaded with seed: the same
+// seed gives the same faults.
+func New(seed uint64) *Network {
+	return &Network{
+		seed:   seed,
+		byIP:   make(map[netip.Addr]*Host),
+		byName: make(map[string]*Host),
+		lanes:  make(map[[2]*Host]*lane),
+		flows:  make(map[flowKey]*flow),
+	}
+}
+
+// Host adds a host with these IP addresses and names. One without an IP address
+// gets the next free one of 10.0.0.0/8. It panics where another host has the
+// address or name already.
+func (n *Network) Host(addressesAndNames ...string) *Host {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := &Host{network: n, up: true, packets: make(map[uint16][]*packetConn)}
+	for _, s := range addressesAndNames {
+		ip, err := netip.ParseAddr(s)
+		if err != nil {
+			s = strings.ToLower(s)
+			if n.byName[s] != nil || s == "" || s == "localhost" {
+				panic(fmt.Sprintf("simnet: Host(%q): another host has this name", s))
+			}
+			n.byName[s] = h
+			continue
+		}
+		n.ownLocked(h, ip.Unmap())
+	}
+	if len(h.ips) == 0 {
+		ip := netip.AddrFrom4([4]byte{10, 0, 0, 1})
+		for n.byIP[ip] != nil {
+			ip = ip.Next()
+		}
+		n.ownLocked(h, ip)
+	}
+	h.number = len(n.hosts)
+	n.hosts = append(n.hosts, h)
+	return h
+}
+
+func (n *Network) ownLocked(h *Host, ip netip.Addr) {
+	if n.byIP[ip] != nil || !isHost(ip) {
+		panic(fmt.Sprintf("simnet: Host(%q): another host has this address, or no host can have it", ip))
+	}
+	n.byIP[ip] = h
+	h.ips = append(h.ips, ip)
+}
+
+func isHost(ip netip.Addr) bool {
+	return !ip.IsUnspecified() && !ip.IsLoopback() && !ip.IsMulticast() && ip != broadcast
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// SetLinks makes every link like this one, those between hosts to come as well.
+// It is for packets sent from now on.
+func (n *Network) SetLinks(link Link) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.link = link
+	for hosts, l := range n.lanes {
+		if hosts[0] != hosts[1] {
+			l.link = link
+		}
+	}
+}
+
+// SetLink makes the link from one host to another like this one, for packets
+// sent from now on. The other direction is a link of its own.
+func (n *Network) SetLink(from, to *Host, link Link) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.laneLocked(from, to).link = link
+}
+
+// Cut lets nothing pass from one host to the other any more, not even what is
+// on its way. The other direction stays as it is.
+func (n *Network) Cut(from, to *Host) { n.setCut(from, to, true) }
+
+// Mend undoes [Network.Cut].
+func (n *Network) Mend(from, to *Host) { n.setCut(from, to, false) }
+
+func (n *Network) setCut(from, to *Host, cut bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.laneLocked(from, to).cut = cut
+}
+
+// Partition cuts every link between hosts of different groups, in both
+// directions. The hosts that are in none of the groups form one more:
+// Partition([]*Host{h}) parts h from all the others. It leaves earlier cuts and
+// partitions as they are.
+func (n *Network) Partition(groups ...[]*Host) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	side := make(map[*Host]int)
+	for i, hosts := range groups {
+		for _, h := range hosts {
+			side[h] = i + 1
+		}
+	}
+	n.partitions = append(n.partitions, side)
+}
+
+// Hold keeps what is sent from one host to the other from now on, until
+// [Network.Release] sends it all on its way, in order.
+func (n *Network) Hold(from, to *Host) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.laneLocked(from, to).hold = true
+}
+
+// Release undoes [Network.Hold].
+func (n *Network) Release(from, to *Host) {
+	now := n.lock()
+	defer n.unlock(now)
+	n.releaseLocked(now, n.laneLocked(from, to))
+}
+
+// Heal undoes every cut, partition and hold.
+func (n *Network) Heal() {
+	now := n.lock()
+	defer n.unlock(now)
+	n.partitions = nil
+	var lanes []*lane
+	for _, l := range n.lanes {
+		l.cut = false
+		if l.hold {
+			lanes = append(lanes, l)
+		}
+	}
+	slices.SortFunc(lanes, func(a, b *lane) int {
+		return slices.Compare([]int{a.from.number, a.to.number}, []int{b.from.number, b.to.number})
+	})
+	for _, l := range lanes {
+		n.releaseLocked(now, l)
+	}
+}
+
+func (n *Network) releaseLocked(now time.Time, l *lane) {
+	held := l.held
+	l.hold, l.held = false, nil
+	for _, p := range held {
+		n.passLocked(now, l, p)
+	}
+}
+
+// lock is held by whoever changes or reads the network; what was due by now has
+// happened when it returns.
+func (n *Network) lock() (now time.Time) {
+	n.mu.Lock()
+	now = time.Now()
+	n.catchUpLocked(now)
+	return now
+}
+
+// unlock ends what lock began: it arms the timer, unlocks, and tells the
+// observer, if nobody is telling it already.
+func (n *Network) unlock(now time.Time) {
+	n.catchUpLocked(now)
+	n.agenda.arm(now, n.run)
+	if len(n.unseen) == 0 || n.telling {
+		n.mu.Unlock()
+		return
+	}
+	n.telling = true
+	for len(n.unseen) > 0 {
+		sightings, observer := n.unseen, n.observer
+		n.unseen = nil
+		n.mu.Unlock()
+		for _, s := range sightings {
+			observer(s.at, s.from, s.to, s.payload, s.fate)
+		}
+		n.mu.Lock()
+	}
+	n.telling = false
+	n.mu.Unlock()
+}
+
+// run is what the agenda's timer does.
+func (n *Network) run() {
+	n.mu.Lock()
+	n.agenda.armed = time.Time{}
+	n.mu.Unlock()
+	n.unlock(n.lock())
+}
+
+func (n *Network) catchUpLocked(now time.Time) {
+	for {
+		happen, ok := n.agenda.next(now)
+		if !ok {
+			return
+		}
+		happen(now)
+	}
+}
+
+// atLocked makes happen run at a time to come, with the network locked.
+func (n *Network) atLocked(at time.Time, o order, happen func(now time.Time)) {
+	n.agenda.add(at, o, happen)
+}
+
+// A protocol tells the packets of datagrams from those of streams.
+type protocol byte
+
+const (
+	udp protocol = iota
+	tcp
+)
+
+// headerLength is that of IP and of the protocol, in bytes.
+func (p protocol) headerLength(ip netip.Addr) int64 {
+	length := int64(20)
+	if ip.Is6() {
+		length = 40
+	}
+	if p == tcp {
+		return length + 20
+	}
+	return length + 8
+}
+
+// A flow is the packets from one endpoint to another by one protocol.
+type flow struct {
+	hash uint64
+	sent uint64 // packets
+}
+
+type flowKey struct {
+	protocol protocol
+	from, to netip.AddrPort
+	receiver int // number of the host: a group has many
+}
+
+func (n *Network) flowLocked(k flowKey) *flow {
+	f := n.flows[k]
+	if f == nil {
+		h := fnv.New64a()
+		fmt.Fprintln(h, k.protocol, k.from, k.to, k.receiver)
+		f = &flow{hash: h.Sum64()}
+		n.flows[k] = f
+	}
+	return f
+}

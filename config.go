@@ -20,9 +20,12 @@ import (
 // HandshakeContext(ctx) error, which a server runs on a goroutine of its own.
 //
 // A packet connection has addresses of type *[net.UDPAddr] and the same
-// deadlines; it may have MaxDatagram() int where that is not 65,507. The Network
-// itself may have Resolve(ctx, host) ([]netip.Addr, error) and LocalIPs()
-// ([]netip.Addr, error).
+// deadlines. It may have MaxDatagram() int where that is not 65,507; and, where
+// WriteTo may wait for a peer, TryWriteTo with the same parameters, which gives
+// [ErrSlow] instead.
+//
+// The Network itself may have Resolve(ctx, host) ([]netip.Addr, error) and
+// LocalIPs() ([]netip.Addr, error).
 type Network interface {
 	Listen(ctx context.Context, network, address string) (net.Listener, error)
 	ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error)

@@ -22,7 +22,8 @@ var (
 	// ErrCallbackSet is the error of Receive where a callback receives instead.
 	ErrCallbackSet = errors.New("sockets: a callback is set: it receives, Receive cannot")
 
-	// ErrSlow is why a connection ended that did not keep up with SendAll.
+	// ErrSlow is the error of another end that does not keep up: why SendAll ended
+	// a connection, or why Peer.SendAll did not send to a peer.
 	ErrSlow = errors.New("sockets: the other end is too slow: its queue is full")
 
 	errHalfClosed = fmt.Errorf("CloseWrite was called: %w", net.ErrClosed)

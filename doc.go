@@ -548,7 +548,7 @@
 //	syscall.EADDRINUSE        NewPeer, Listen: another program has the port
 //	ErrMessageTooBig          the message is longer than the limit
 //	ErrCallbackSet            Receive, where a callback receives
-//	ErrSlow                   SendAll closed the connection: its queue was full
+//	ErrSlow                   SendAll: the other end does not keep up
 //	ErrPeerUnreachable        a peer is gone, where the network can tell
 //
 // A name that nobody knows is an error of type *[net.DNSError]:

@@ -122,18 +122,19 @@ func (p *Peer) Send(payload []byte, to Address) error {
 	if err := p.checkLength(payload); err != nil {
 		return err
 	}
-	return p.send(payload, to)
+	return p.send(p.socket.Send, payload, to)
 }
 
 // SendAll sends payload to every known peer. It tries them all, whatever
-// happens: the error joins one for each peer to which it could not be sent.
+// happens: the error joins one for each peer to which it could not be sent. It
+// never waits for one: on a Network where Send would, that is [ErrSlow].
 func (p *Peer) SendAll(payload []byte) error {
 	if err := p.checkLength(payload); err != nil {
 		return err
 	}
 	var errs []error
 	for _, peer := range p.Peers() {
-		if err := p.send(payload, peer); err != nil {
+		if err := p.send(p.socket.TrySend, payload, peer); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -147,11 +148,11 @@ func (p *Peer) checkLength(payload []byte) error {
 	return nil
 }
 
-func (p *Peer) send(payload []byte, to Address) error {
+func (p *Peer) send(send func([]byte, Address) error, payload []byte, to Address) error {
 	if to = p.self.Destination(to); !endpoint.IsComplete(to) {
 		return fmt.Errorf("sockets: send to %v: %w", to, errNoEndpoint)
 	}
-	err := p.socket.Send(payload, to)
+	err := send(payload, to)
 	if system.IsTooBig(err) {
 		err = fmt.Errorf("%w: %d bytes, this system or network takes less in a datagram: %w", ErrMessageTooBig, len(payload), err)
 	}

@@ -848,6 +848,63 @@ func TestPeerSendAllTellsDifferentErrorsApart(t *testing.T) {
 	}
 }
 
+// A busyMailbox belongs to a layer on which there is no room to send to one
+// peer: WriteTo waits for it until the mailbox is closed.
+type busyMailbox struct {
+	*mailbox
+	busy   string
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (b *busyMailbox) WriteTo(p []byte, to net.Addr) (int, error) {
+	if to.String() == b.busy {
+		<-b.closed
+		return 0, net.ErrClosed
+	}
+	return b.mailbox.WriteTo(p, to)
+}
+
+func (b *busyMailbox) TryWriteTo(p []byte, to net.Addr) (int, error) {
+	if to.String() == b.busy {
+		return 0, sockets.ErrSlow
+	}
+	return b.mailbox.WriteTo(p, to)
+}
+
+func (b *busyMailbox) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return b.mailbox.Close()
+}
+
+func TestPeerSendWaitsForALayerAndSendAllDoesNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const busy, idle = "192.0.2.1:1", "192.0.2.2:2"
+		o := newOffice()
+		o.wrap = func(b *mailbox) net.PacketConn {
+			return &busyMailbox{mailbox: b, busy: busy, closed: make(chan struct{})}
+		}
+		p, box := o.peer(t, sockets.Config{}, "8080", busy, idle)
+		sent := make(chan error)
+		go func() { sent <- p.Send([]byte("one"), netip.MustParseAddrPort(busy)) }()
+		synctest.Wait()
+		err := p.SendAll([]byte("all"))
+		if !errors.Is(err, sockets.ErrSlow) || strings.Count(err.Error(), "sockets: send to ") != 1 {
+			t.Errorf("SendAll = %v, want one error, %v of %s", err, sockets.ErrSlow, busy)
+		}
+		wantParcels(t, box, parcel{"all", idle})
+		select {
+		case err := <-sent:
+			t.Errorf("Send = %v, want it to wait", err)
+		default:
+		}
+		p.Close()
+		if err := <-sent; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Send after Close = %v, want %v", err, net.ErrClosed)
+		}
+	})
+}
+
 func TestPeerSendAllToNobodyIsNoError(t *testing.T) {
 	p, box := newOffice().peer(t, sockets.Config{}, "8080")
 	if err := p.SendAll([]byte("text")); err != nil {

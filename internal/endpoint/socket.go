@@ -17,7 +17,12 @@ type Socket struct {
 	Limit int // bytes of a datagram that it sends
 
 	udp    *net.UDPConn // PacketConn, if it is the kernel's
+	trier  trier        // PacketConn, if sending there may have to wait
 	buffer []byte       // of Receive
+}
+
+type trier interface {
+	TryWriteTo(payload []byte, to net.Addr) (int, error)
 }
 
 // NewSocket returns a socket over conn. Its limit is what conn's method
@@ -25,6 +30,7 @@ type Socket struct {
 func NewSocket(conn net.PacketConn) *Socket {
 	s := &Socket{PacketConn: conn, Limit: maxDatagram}
 	s.udp, _ = conn.(*net.UDPConn)
+	s.trier, _ = conn.(trier)
 	if c, ok := conn.(interface{ MaxDatagram() int }); ok {
 		s.Limit = c.MaxDatagram()
 	}
@@ -38,6 +44,15 @@ func (s *Socket) Send(payload []byte, to netip.AddrPort) (err error) {
 	} else {
 		_, err = s.WriteTo(payload, net.UDPAddrFromAddrPort(to))
 	}
+	return err
+}
+
+// TrySend is Send, but gives an error where that would wait.
+func (s *Socket) TrySend(payload []byte, to netip.AddrPort) error {
+	if s.trier == nil {
+		return s.Send(payload, to)
+	}
+	_, err := s.trier.TryWriteTo(payload, net.UDPAddrFromAddrPort(to))
 	return err
 }
 

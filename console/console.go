@@ -77,6 +77,8 @@ import (
 const (
 	maxPiped = 1 << 20 // bytes of a line
 	maxTyped = 4096    // characters of a line: what term.Terminal holds
+
+	erase = "\r\x1b[K" // the row of the cursor
 )
 
 var (
@@ -86,8 +88,9 @@ var (
 	keys    *term.Terminal // on a terminal, else nil
 	ended   error          // not nil once the input has ended
 
-	printing = make(chan struct{}, 1) // holding it is the right to print: guards typing
+	printing = make(chan struct{}, 1) // holding it is the right to print: guards the two below
 	typing   bool                     // keys owns the screen
+	progress string                   // what Progress shows
 
 	mu     sync.Mutex  // guards cooked
 	cooked *term.State // what the terminal was like, while it is raw
@@ -142,6 +145,25 @@ func Println(a ...any) { show(fmt.Sprintln(a...)) }
 // Printf is Println with a format. A newline is added where it is missing.
 func Printf(format string, a ...any) { show(fmt.Sprintf(format, a...)) }
 
+// Progress shows text, which is one line, in the last row of a terminal, in the
+// place of what it showed before; what is printed appears above it. The text is
+// made safe as by Println, and cut to what fits in the row.
+//
+// An empty text, Input, Fatal and Usage remove it. While Input waits, and where
+// standard output is not a terminal, Progress does nothing.
+func Progress(text string) {
+	printing <- struct{}{}
+	defer func() { <-printing }()
+	if typing || !canDraw() {
+		return
+	}
+	endProgress()
+	shown := []rune(sockets.Printable([]byte(text)))
+	width, _, _ := term.GetSize(int(os.Stdout.Fd()))
+	progress = string(shown[:min(len(shown), max(width-len("^C "), 0))]) // the terminal echoes a Ctrl+C
+	os.Stdout.WriteString(progress)
+}
+
 // Usage ends a program that was called in a wrong way: it prints what the
 // problem is, and on the next line the usage as it is, on standard error, and
 // exits with status 2.
@@ -165,8 +187,7 @@ func Check(err error, usage string) {
 func open() {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt)
-	if term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) &&
-		os.Getenv("TERM") != "dumb" && enableEscapes() == nil {
+	if term.IsTerminal(int(os.Stdin.Fd())) && canDraw() {
 		keys = term.NewTerminal(&input, "")
 		keys.AutoCompleteCallback = refuseMore
 		for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP} {
@@ -182,8 +203,15 @@ func open() {
 	go watch(signals)
 }
 
+// canDraw reports whether standard output is a terminal that obeys escape
+// sequences.
+func canDraw() bool {
+	return term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb" && enableEscapes() == nil
+}
+
 func readPiped(prompt string) (string, error) {
 	printing <- struct{}{}
+	endProgress()
 	os.Stdout.WriteString(prompt)
 	<-printing
 	if lines.Scan() {
@@ -208,6 +236,7 @@ func splitLine(data []byte, atEOF bool) (advance int, token []byte, err error) {
 func readTyped(prompt string) (line string, err error) {
 	above := prompt[:strings.LastIndex(prompt, "\n")+1]
 	printing <- struct{}{}
+	endProgress()
 	os.Stdout.WriteString(above)
 	mu.Lock()
 	cooked, err = term.MakeRaw(int(os.Stdin.Fd()))
@@ -321,13 +350,24 @@ func show(text string) {
 	printing <- struct{}{}
 	defer func() { <-printing }()
 	if !typing {
+		if progress != "" {
+			text = erase + text + progress
+		}
 		os.Stdout.WriteString(text)
 		return
 	}
 	resize()
 	// A term.Terminal takes each character for one column. It goes back too little
 	// over wider ones, and would leave a part of the line.
-	keys.Write([]byte("\r\x1b[K" + text))
+	keys.Write([]byte(erase + text))
+}
+
+// endProgress removes what Progress shows. The caller holds printing.
+func endProgress() {
+	if progress != "" {
+		os.Stdout.WriteString(erase)
+		progress = ""
+	}
 }
 
 // watch receives the signals. It takes no right to print: that may be held by
@@ -360,6 +400,7 @@ func exit(code int, text string) {
 	mu.Lock()
 	restoreLocked()
 	input.finishLine()
+	endProgress()
 	fmt.Fprintln(os.Stderr, text)
 	os.Exit(code)
 }

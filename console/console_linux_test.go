@@ -33,6 +33,22 @@ func init() {
 		}
 	}
 
+	// progress shows what its control pipe says, or does it.
+	programs["progress"] = func() {
+		for control := bufio.NewScanner(os.NewFile(3, "control")); control.Scan(); {
+			switch control.Text() {
+			case "print":
+				console.Println("a message")
+			case "input":
+				go console.Input("> ")
+			case "fatal":
+				console.Fatal(errors.New("no luck"))
+			default:
+				console.Progress(control.Text())
+			}
+		}
+	}
+
 	// chat prints what its control pipe says, and reports the lines typed. After
 	// the line pause it waits until it is told to resume.
 	programs["chat"] = func() {
@@ -385,6 +401,70 @@ func TestFatalRestoresTheTerminal(t *testing.T) {
 	tt.reports("no luck")
 	tt.shows("> hal", "█")
 	tt.leftAsFound()
+}
+
+func TestProgressStaysBelowWhatIsPrinted(t *testing.T) {
+	tt := showingProgress(t)
+	tt.arrives("print")
+	tt.shows("a message", "50%█")
+	tt.arrives("9\x1b[2J")
+	tt.shows("a message", `9\u{1b}[2J█`)
+	tt.arrives(strings.Repeat("0123456789", 5))
+	tt.shows("a message", "0123456789012345678901234567890123456█")
+	tt.arrives("8")
+	tt.shows("a message", "8█")
+	tt.arrives("")
+	tt.shows("a message", "█")
+	tt.arrives("print")
+	tt.shows("a message", "a message", "█")
+	tt.leftAsFound()
+}
+
+func TestInputRemovesProgress(t *testing.T) {
+	piped := showingProgress(t, func(tt *teletype) { tt.Stdin, tt.SysProcAttr = nil, nil })
+	piped.arrives("input")
+	piped.shows("> █")
+
+	tt := showingProgress(t)
+	tt.arrives("input")
+	tt.shows("> █")
+	tt.arrives("60%")
+	tt.arrives("print")
+	tt.shows("a message", "> █")
+	if strings.Contains(tt.stdout.String(), "60%") {
+		t.Error("Progress is shown while Input waits")
+	}
+}
+
+func TestFatalRemovesProgress(t *testing.T) {
+	tt := showingProgress(t)
+	tt.arrives("fatal")
+	tt.exits(1)
+	tt.reports("no luck")
+	tt.shows("█")
+}
+
+func TestDumbTerminalShowsNoProgress(t *testing.T) {
+	tt := newTeletype(t, "progress", "")
+	tt.Stdout = tt.line
+	tt.Env = append(tt.Env, "TERM=dumb")
+	tt.beginChat()
+	tt.arrives("50%")
+	tt.arrives("print")
+	tt.until("the message is there", func() bool { return tt.stdout.String() == "a message\r\n" })
+}
+
+func showingProgress(t *testing.T, changes ...func(*teletype)) *teletype {
+	t.Helper()
+	tt := newTeletype(t, "progress", "")
+	tt.Stdout = tt.line
+	for _, change := range changes {
+		change(tt)
+	}
+	tt.beginChat()
+	tt.arrives("50%")
+	tt.shows("50%█")
+	return tt
 }
 
 func TestSeveralLinesPasted(t *testing.T) {

@@ -49,6 +49,7 @@ var programs = map[string]func(){
 		}
 	},
 	"print": func() {
+		console.Progress("not on a terminal")
 		console.Println("a", 1, "\x1b[31mred\x07")
 		console.Println("two\nlines")
 		console.Printf("%d%%", 99)

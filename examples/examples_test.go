@@ -276,11 +276,18 @@ func (p *process) exits(status int) {
 	}
 }
 
-// open starts a chat that says what it is bound to, up to the username.
-func open(t *testing.T, program string, args ...string) *process {
+// bind starts a program that says what it is bound to.
+func bind(t *testing.T, program string, args ...string) *process {
 	t.Helper()
 	p := start(t, program, args...)
 	_, p.port, _ = net.SplitHostPort(strings.TrimPrefix(p.expect("Bound to: "), "Bound to: "))
+	return p
+}
+
+// open starts a chat, up to the username.
+func open(t *testing.T, program string, args ...string) *process {
+	t.Helper()
+	p := bind(t, program, args...)
 	p.expect("Local IP addresses: [")
 	return p
 }
@@ -371,6 +378,9 @@ func TestWrongArgumentsGiveTheUsage(t *testing.T) {
 		"udpstreamer many localhost:8080",
 		"udpstreamer -1 localhost:8080",
 		"udpstreamer 3 localhost",
+		"udpstreamer receive",
+		"udpstreamer receive 65536",
+		"udpstreamer receive 0 localhost:8080",
 		"tcpechowrong",
 		"tcpechowrong server",
 		"tcpechowrong client localhost:8080 localhost:8081",
@@ -400,8 +410,9 @@ func TestWrongArgumentsGiveTheUsage(t *testing.T) {
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
 			cmd.Run()
 			lines := strings.SplitAfter(stderr.String(), "\n")
-			if code := cmd.ProcessState.ExitCode(); code != 2 || stdout.Len() > 0 || len(lines) != 3 ||
-				!strings.HasPrefix(lines[1], "usage: "+words[0]) {
+			if code := cmd.ProcessState.ExitCode(); code != 2 || stdout.Len() > 0 || len(lines) < 3 ||
+				!strings.HasPrefix(lines[1], "usage: "+words[0]) ||
+				slices.ContainsFunc(lines[2:len(lines)-1], func(line string) bool { return !strings.HasPrefix(line, "       "+words[0]) }) {
 				t.Errorf("exit status %d, standard output %q, standard error:\n%s\nwant 2, nothing, a line and the usage", code, &stdout, &stderr)
 			}
 		})
@@ -427,6 +438,7 @@ func TestFailuresAreASentence(t *testing.T) {
 		"udpchatwrong " + udp:           "in use",
 		"udpchat " + udp:                "in use",
 		"udpchatgraceful " + udp:        "in use",
+		"udpstreamer receive " + udp:    "in use",
 		"tcpechowrong server " + tcp:    "in use",
 		"tcpecho server " + tcp:         "in use",
 		"tcpchat server " + tcp:         "in use",
@@ -673,6 +685,117 @@ func TestUDPStreamer(t *testing.T) {
 	none.exits(0)
 	if n := none.count(""); n != 0 {
 		t.Errorf("%s printed %d lines", none.name, n)
+	}
+}
+
+// number is a message of udpstreamer.
+func number(n int) string { return sockets.NewMessage(fmt.Sprint("Number ", n), "Streamer").String() }
+
+func TestUDPStreamerCounts(t *testing.T) {
+	t.Parallel()
+	numbers := func(numbers ...int) (payloads []string) {
+		for _, n := range numbers {
+			payloads = append(payloads, number(n))
+		}
+		return payloads
+	}
+	for name, test := range map[string]struct {
+		sent []string
+		want string
+	}{
+		"in order":           {numbers(0, 1, 2, 3), "received 4, lost 0, duplicated 0, out of order 0, other 0"},
+		"some lost":          {numbers(1, 2, 5), "received 3, lost 3, duplicated 0, out of order 0, other 0"},
+		"some again":         {numbers(0, 1, 1, 0, 0, 2), "received 3, lost 0, duplicated 3, out of order 0, other 0"},
+		"some late":          {numbers(2, 0, 1, 3), "received 4, lost 0, duplicated 0, out of order 2, other 0"},
+		"late and again":     {numbers(3, 1, 1), "received 2, lost 2, duplicated 1, out of order 1, other 0"},
+		"just remembered":    {numbers(0, 1, 65536, 1), "received 3, lost 65534, duplicated 1, out of order 0, other 0"},
+		"not remembered":     {numbers(0, 1, 65536, 0), "received 3, lost 65534, duplicated 0, out of order 0, other 1"},
+		"forgotten by steps": {numbers(5, 6, 7, 65641, 65542), "received 5, lost 65637, duplicated 0, out of order 1, other 0"},
+		"forgotten at once":  {numbers(5, 6, 7, 1<<17+100, 1<<17+6), "received 5, lost 131168, duplicated 0, out of order 1, other 0"},
+		"no numbers": {[]string{"", "\x1b[2Jboo", "Number 0", strings.Replace(number(0), "Streamer", "Alice", 1),
+			strings.Replace(number(0), "Number ", "", 1), number(-1), number(0) + "\n", number(281474976) + "710656"},
+			"received 0, lost 0, duplicated 0, out of order 0, other 8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stranger, last := newStranger(t), newStranger(t)
+			p := bind(t, "udpstreamer", "receive", "0")
+			for _, payload := range test.sent {
+				stranger.send(payload, p.port)
+			}
+			last.send("", p.port)
+			p.expect("Receiving from 127.0.0.1:" + stranger.port)
+			p.expect("Receiving from 127.0.0.1:" + last.port)
+			p.leave()
+			p.expect("127.0.0.1:" + stranger.port + ": " + test.want)
+			p.expect("127.0.0.1:" + last.port + ": received 0, lost 0, duplicated 0, out of order 0, other 1")
+			p.expect("Senders: 2, datagrams of further ones: 0")
+			if lines := p.count(""); lines != 6 {
+				t.Errorf("%d lines, want 6", lines)
+			}
+		})
+	}
+}
+
+func TestUDPStreamerReceivesWhatItSends(t *testing.T) {
+	t.Parallel()
+	p := bind(t, "udpstreamer", "receive", "0")
+	for _, count := range []string{"1000", "50"} {
+		start(t, "udpstreamer", count, "localhost:"+p.port).exits(0)
+		p.expect("Receiving from 127.0.0.1:")
+		last := newStranger(t)
+		for deadline := time.Now().Add(patience); ; { // the receive buffer may be full
+			last.send("", p.port)
+			if _, ok := p.find("Receiving from 127.0.0.1:" + last.port); ok {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("nothing more is received")
+			}
+		}
+	}
+	p.leave()
+	var received, lost int
+	line := p.expect(", duplicated 0, out of order 0, other 0")
+	fmt.Sscanf(line[strings.Index(line, "received"):], "received %d, lost %d", &received, &lost)
+	if received == 0 || received+lost > 1000 {
+		t.Errorf("of 1000 messages: %s", line)
+	}
+	p.expect(": received 50, lost 0, duplicated 0, out of order 0, other 0")
+	p.expect("Senders: 4, datagrams of further ones: 0")
+}
+
+func TestUDPStreamerCountsSixtyFourSenders(t *testing.T) {
+	t.Parallel()
+	p := bind(t, "udpstreamer", "receive", "0")
+	var strangers []*stranger
+	for range 64 {
+		s := newStranger(t)
+		s.send(number(0), p.port)
+		p.expect("Receiving from 127.0.0.1:" + s.port)
+		strangers = append(strangers, s)
+	}
+	further := newStranger(t)
+	further.send(number(0), p.port)
+	further.send("", p.port)
+	strangers[0].send(number(1), p.port)
+	p.leave()
+	p.expect("127.0.0.1:" + strangers[0].port + ": received 2")
+	for _, s := range strangers[1:] {
+		p.expect("127.0.0.1:" + s.port + ": received 1")
+	}
+	p.expect("Senders: 64, datagrams of further ones: 2")
+}
+
+func TestUDPStreamerEndsOnSignals(t *testing.T) {
+	t.Parallel()
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		t.Run(s.String(), func(t *testing.T) {
+			p := bind(t, "udpstreamer", "receive", "0")
+			p.signal(s)
+			p.exits(0)
+			p.expect("Senders: 0, datagrams of further ones: 0")
+		})
 	}
 }
 

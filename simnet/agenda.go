@@ -1,14 +1,13 @@
 package simnet
 
-import (
-	"container/heap"
-	"time"
-)
+import "time"
 
 // An agenda is what is going to happen, earliest first. Whoever uses it guards
-// it. The zero agenda is empty.
+// it.
 type agenda struct {
-	events events
+	run    func()    // called, on a goroutine of its own, when the time of the first event comes
+	start  time.Time // the times of events count from here
+	events []event   // a heap: each is before those at twice its place plus 1 and plus 2
 	timer  *time.Timer
 	armed  time.Time // when timer goes off; zero: it does not
 }
@@ -18,65 +17,84 @@ type agenda struct {
 type order struct{ flow, number, part uint64 }
 
 type event struct {
-	at     time.Time
+	at     time.Duration
 	order  order
 	happen func(now time.Time)
 }
 
+func (e *event) before(other *event) bool {
+	switch {
+	case e.at != other.at:
+		return e.at < other.at
+	case e.order.flow != other.order.flow:
+		return e.order.flow < other.order.flow
+	case e.order.number != other.order.number:
+		return e.order.number < other.order.number
+	}
+	return e.order.part < other.order.part
+}
+
 // add enters an event.
 func (a *agenda) add(at time.Time, o order, happen func(now time.Time)) {
-	heap.Push(&a.events, event{at, o, happen})
+	e := event{at.Sub(a.start), o, happen}
+	a.events = append(a.events, e)
+	i := len(a.events) - 1
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !e.before(&a.events[parent]) {
+			break
+		}
+		a.events[i] = a.events[parent]
+		i = parent
+	}
+	a.events[i] = e
 }
 
 // next takes out the first event if its time has come.
-func (a *agenda) next(now time.Time) (happen func(now time.Time), ok bool) {
-	if len(a.events) == 0 || a.events[0].at.After(now) {
-		return nil, false
+func (a *agenda) next(now time.Time) (at time.Time, happen func(now time.Time), ok bool) {
+	if len(a.events) == 0 || a.events[0].at > now.Sub(a.start) {
+		return time.Time{}, nil, false
 	}
-	return heap.Pop(&a.events).(event).happen, true
+	first, last := a.events[0], len(a.events)-1
+	e := a.events[last]
+	a.events[last] = event{}
+	a.events = a.events[:last]
+	i := 0
+	for child := 1; child < last; child = 2*i + 1 {
+		if right := child + 1; right < last && a.events[right].before(&a.events[child]) {
+			child = right
+		}
+		if !a.events[child].before(&e) {
+			break
+		}
+		a.events[i] = a.events[child]
+		i = child
+	}
+	if last > 0 {
+		a.events[i] = e
+	}
+	return a.start.Add(first.at), first.happen, true
 }
 
-// arm sees to it that run is called, on a goroutine of its own, when the first
-// event's time comes. All that was due must have been taken out before.
-func (a *agenda) arm(now time.Time, run func()) {
-	switch {
-	case len(a.events) == 0:
-		return
-	case !a.armed.IsZero() && !a.events[0].at.Before(a.armed):
+// first returns when the first event happens, if there is one.
+func (a *agenda) first() (at time.Time, ok bool) {
+	if len(a.events) == 0 {
+		return time.Time{}, false
+	}
+	return a.start.Add(a.events[0].at), true
+}
+
+// arm sees to it that run is called when the first event's time comes. All that
+// was due must have been taken out before.
+func (a *agenda) arm(now time.Time) {
+	first, ok := a.first()
+	if !ok || !a.armed.IsZero() && !first.Before(a.armed) {
 		return
 	}
-	a.armed = a.events[0].at
-	if wait := a.armed.Sub(now); a.timer == nil {
-		a.timer = time.AfterFunc(wait, run)
+	a.armed = first
+	if wait := first.Sub(now); a.timer == nil {
+		a.timer = time.AfterFunc(wait, a.run)
 	} else {
 		a.timer.Reset(wait)
 	}
-}
-
-// events is a heap.
-type events []event
-
-func (e events) Len() int      { return len(e) }
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
-
-func (e events) Less(i, j int) bool {
-	a, b := &e[i], &e[j]
-	switch {
-	case !a.at.Equal(b.at):
-		return a.at.Before(b.at)
-	case a.order.flow != b.order.flow:
-		return a.order.flow < b.order.flow
-	case a.order.number != b.order.number:
-		return a.order.number < b.order.number
-	}
-	return a.order.part < b.order.part
-}
-
-func (e *events) Pop() any {
-	last := len(*e) - 1
-	x := (*e)[last]
-	(*e)[last] = event{}
-	*e = (*e)[:last]
-	return x
 }

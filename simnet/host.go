@@ -26,9 +26,11 @@ type Host struct {
 	ips     []netip.Addr // never changed
 
 	// The network's mutex guards what follows.
-	up      bool
-	packets map[uint16][]*packetConn // by port
-	used    int                      // ephemeral ports given out so far
+	up        bool
+	packets   map[uint16][]*packetConn // by port
+	listeners map[uint16][]*listener   // by port
+	streams   map[ends]*stream         // until they have ended
+	used      int                      // the ephemeral port to try next, less the first
 }
 
 // Addr returns the host's first IP address.
@@ -55,6 +57,9 @@ func (h *Host) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if strings.EqualFold(host, "localhost") {
 		return []netip.Addr{loopback4, netip.IPv6Loopback()}, nil
 	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{ip.Unmap()}, nil
+	}
 	h.network.mu.Lock()
 	defer h.network.mu.Unlock()
 	if named := h.network.byName[strings.ToLower(host)]; named != nil {
@@ -74,6 +79,14 @@ func (h *Host) Crash() {
 			c.closeLocked()
 		}
 	}
+	for _, listeners := range h.listeners {
+		for _, l := range slices.Clone(listeners) {
+			l.closeLocked()
+		}
+	}
+	for _, s := range h.streams {
+		s.vanishLocked()
+	}
 }
 
 // Restart brings the host up again, without sockets.
@@ -84,11 +97,15 @@ func (h *Host) Restart() {
 }
 
 // resolve returns the endpoint of an address for a network such as "udp4". No
-// host is the unspecified address of IPv6, or of IPv4 where the network asks for
-// it, or where the call is to dial, loopback.
+// host is the unspecified address or, where the call is to dial, loopback. As in
+// package net, an unspecified address serves IPv4 and IPv6 unless the network is
+// for one of them; and of the addresses of a name, one of IPv4 comes first.
 func (h *Host) resolve(ctx context.Context, network, address string, dial bool) (netip.AddrPort, error) {
 	if err := ctx.Err(); err != nil {
 		return netip.AddrPort{}, err
+	}
+	if address == "" && !dial {
+		address = ":"
 	}
 	host, digits, err := net.SplitHostPort(address)
 	if err != nil {
@@ -96,33 +113,41 @@ func (h *Host) resolve(ctx context.Context, network, address string, dial bool) 
 	}
 	port, err := strconv.ParseUint(cmp.Or(digits, "0"), 10, 16)
 	if err != nil {
-		return netip.AddrPort{}, &net.AddrError{Err: "invalid port", Addr: address}
+		return netip.AddrPort{}, &net.AddrError{Err: "invalid port", Addr: digits}
 	}
-	only4, only6 := strings.HasSuffix(network, "4"), strings.HasSuffix(network, "6")
-	ips := []netip.Addr{netip.IPv6Unspecified(), netip.IPv4Unspecified()}
+	ips := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	if host != "" {
-		if ip, err := netip.ParseAddr(host); err == nil {
-			ips = []netip.Addr{ip.Unmap()}
-		} else if ips, err = h.Resolve(ctx, host); err != nil {
+		if ips, err = h.Resolve(ctx, host); err != nil {
 			return netip.AddrPort{}, err
 		}
 	}
-	for _, ip := range ips {
-		if only4 && !ip.Is4() || only6 && ip.Is4() {
-			continue
-		}
-		if dial && ip.IsUnspecified() {
-			ip = h.thisMachine(ip)
-		}
-		return netip.AddrPortFrom(ip.WithZone(""), uint16(port)), nil
+	only4, only6 := strings.HasSuffix(network, "4"), strings.HasSuffix(network, "6")
+	ips = slices.DeleteFunc(ips, func(ip netip.Addr) bool { return only4 && !ip.Is4() || only6 && ip.Is4() })
+	slices.SortStableFunc(ips, func(a, b netip.Addr) int { return a.BitLen() - b.BitLen() })
+	if len(ips) == 0 {
+		return netip.AddrPort{}, &net.AddrError{Err: "no suitable address found", Addr: host}
 	}
-	return netip.AddrPort{}, &net.AddrError{Err: "no suitable address found", Addr: host}
+	ip := ips[0].WithZone("")
+	switch {
+	case dial:
+		reachable := slices.IndexFunc(ips, func(ip netip.Addr) bool {
+			_, err := h.source(ip)
+			return err == nil
+		})
+		ip = h.thisMachine(ips[max(0, reachable)].WithZone(""))
+	case ip.IsUnspecified() && !only4:
+		ip = netip.IPv6Unspecified()
+	}
+	return netip.AddrPortFrom(ip, uint16(port)), nil
 }
 
-// thisMachine returns the loopback address that an unspecified destination
-// means.
-func (h *Host) thisMachine(unspecified netip.Addr) netip.Addr {
-	if unspecified.Is4() {
+// thisMachine returns the address that a destination means: loopback, if it is
+// unspecified.
+func (h *Host) thisMachine(ip netip.Addr) netip.Addr {
+	switch {
+	case !ip.IsUnspecified():
+		return ip
+	case ip.Is4():
 		return loopback4
 	}
 	return netip.IPv6Loopback()
@@ -139,7 +164,8 @@ func (h *Host) hostLocked(ip netip.Addr) *Host {
 	return h.network.byIP[ip]
 }
 
-// source returns the address from which h sends to a destination.
+// source returns the address from which h sends to a destination. The error is
+// a syscall.Errno.
 func (h *Host) source(to netip.Addr) (netip.Addr, error) {
 	if h.hasIP(to) {
 		return to, nil
@@ -149,7 +175,7 @@ func (h *Host) source(to netip.Addr) (netip.Addr, error) {
 			return ip, nil
 		}
 	}
-	return netip.Addr{}, os.NewSyscallError("sendto", syscall.ENETUNREACH)
+	return netip.Addr{}, syscall.ENETUNREACH
 }
 
 // covers reports whether a socket bound to local receives what is sent to ip.
@@ -179,8 +205,8 @@ func (h *Host) portLocked(asked uint16, isFree func(port uint16) bool) (uint16, 
 	}
 	const ports = lastPort - firstEphemeral + 1
 	for range ports {
-		port := uint16(firstEphemeral + h.used%ports)
-		h.used++
+		port := uint16(firstEphemeral + h.used)
+		h.used = (h.used + 1) % ports
 		if isFree(port) {
 			return port, nil
 		}

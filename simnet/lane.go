@@ -2,12 +2,15 @@ package simnet
 
 import (
 	"net/netip"
+	"sync"
 	"time"
 )
 
 // Counters tell what became of packets. Every copy of a packet comes to one end:
 // Sent and Duplicated together are Delivered, Lost, Dropped, Parted, TooBig,
-// Refused and Overflowed together, and what is still on its way or held.
+// Refused and Overflowed together, and what is still on its way or held. What is
+// sent to many is one packet for each host that wants it. What is sent to an
+// address that nobody has is on no link, and not counted.
 type Counters struct {
 	Sent       int64 // packets
 	Delivered  int64 // packets and copies that a socket received
@@ -34,10 +37,36 @@ func (c *Counters) add(d Counters) {
 	c.Overflowed += d.Overflowed
 }
 
+// count counts one packet, or one copy.
+func (c *Counters) count(fate Fate) {
+	switch fate {
+	case Sent:
+		c.Sent++
+	case Delivered:
+		c.Delivered++
+	case Lost:
+		c.Lost++
+	case Duplicated:
+		c.Duplicated++
+	case Reordered:
+		c.Reordered++
+	case Dropped:
+		c.Dropped++
+	case Parted:
+		c.Parted++
+	case TooBig:
+		c.TooBig++
+	case Refused:
+		c.Refused++
+	case Overflowed:
+		c.Overflowed++
+	}
+}
+
 // Counters returns what became of the packets from one host to another.
 func (n *Network) Counters(from, to *Host) Counters {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	now := n.lock()
+	defer n.unlock(now)
 	if l := n.lanes[[2]*Host{from, to}]; l != nil {
 		return l.counters
 	}
@@ -46,8 +75,8 @@ func (n *Network) Counters(from, to *Host) Counters {
 
 // Total returns the counters of all links together.
 func (n *Network) Total() Counters {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	now := n.lock()
+	defer n.unlock(now)
 	var total Counters
 	for _, l := range n.lanes {
 		total.add(l.counters)
@@ -78,12 +107,20 @@ const (
 type Observer func(at time.Time, from, to netip.AddrPort, payload []byte, fate Fate)
 
 // Observe makes observer know of every packet from now on, in the order in which
-// things happen. It is never called twice at once, and may call the methods of
-// the network. A nil observer ends it.
+// things happen. It is called by whichever goroutine sends or changes something,
+// never twice at once, and may call the methods of the network and its sockets.
+// The one before it, if any, is told nothing more; a nil observer ends it.
 func (n *Network) Observe(observer Observer) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.observer = observer
+	now := n.lock()
+	defer n.unlock(now)
+	n.witness.observe(observer)
+}
+
+// A witness tells an observer what it has seen. Whoever uses it guards it.
+type witness struct {
+	observer Observer
+	unseen   []sighting // not yet told to observer
+	telling  bool       // somebody is about to tell them
 }
 
 type sighting struct {
@@ -93,10 +130,41 @@ type sighting struct {
 	fate     Fate
 }
 
-func (n *Network) seeLocked(now time.Time, p *packet, fate Fate) {
-	if n.observer != nil {
-		n.unseen = append(n.unseen, sighting{now, p.from, p.to, p.payload, fate})
+func (w *witness) observe(observer Observer) { w.observer, w.unseen = observer, nil }
+
+func (w *witness) see(s sighting) {
+	if w.observer != nil {
+		w.unseen = append(w.unseen, s)
 	}
+}
+
+// unlock unlocks the mutex that guards the witness, and tells the observer, if
+// nobody is telling it already.
+func (w *witness) unlock(mu *sync.Mutex) {
+	if len(w.unseen) == 0 || w.telling {
+		mu.Unlock()
+		return
+	}
+	w.telling = true
+	for len(w.unseen) > 0 {
+		s, observer := w.unseen[0], w.observer
+		w.unseen = w.unseen[1:]
+		mu.Unlock()
+		observer(s.at, s.from, s.to, s.payload, s.fate)
+		mu.Lock()
+	}
+	w.telling = false
+	mu.Unlock()
+}
+
+func (n *Network) seeLocked(now time.Time, p *packet, fate Fate) {
+	n.witness.see(sighting{now, p.from, p.to, p.payload, fate})
+}
+
+// fateLocked counts and sees what happens to a packet on a lane.
+func (n *Network) fateLocked(now time.Time, l *lane, p *packet, fate Fate) {
+	l.counters.count(fate)
+	n.seeLocked(now, p, fate)
 }
 
 // A packet is on its way. Its payload is never changed.
@@ -118,15 +186,63 @@ func (p *packet) size() int64 {
 	return int64(len(p.payload)) + p.protocol.headerLength(p.to.Addr())
 }
 
-// A lane is a link at work.
+// A lane is a link at work between two hosts.
 type lane struct {
+	conduit
 	from, to *Host
-	link     Link
 	cut      bool
 	hold     bool
 	held     []*packet
-	busy     time.Time // until when the link transmits what it has accepted
 	counters Counters
+}
+
+// A conduit is a link and what it is busy with.
+type conduit struct {
+	link Link
+	busy time.Time // until when the link transmits what it has accepted
+}
+
+// transmit returns when a packet of so many bytes has left, if the queue has
+// room for it.
+func (c *conduit) transmit(now time.Time, size int64) (left time.Time, ok bool) {
+	if c.link.Bandwidth <= 0 {
+		return now, true
+	}
+	if c.busy.Before(now) {
+		c.busy = now
+	}
+	if waiting := c.link.waiting(c.busy.Sub(now)); waiting > 0 && waiting+size > c.link.queue() {
+		return now, false
+	}
+	c.busy = c.busy.Add(c.link.transmission(size))
+	return c.busy, true
+}
+
+// pass does to a packet what the link does to it: it tells see, and land at what
+// time each copy arrives.
+func (c *conduit) pass(now time.Time, size int64, d dice, see func(Fate), land func(at time.Time, copy uint64)) {
+	if c.link.MTU > 0 && size > int64(c.link.MTU) {
+		see(TooBig)
+		return
+	}
+	left, ok := c.transmit(now, size)
+	if !ok {
+		see(Dropped)
+		return
+	}
+	lot := c.link.draw(d)
+	if lot.twice {
+		see(Duplicated)
+		land(left.Add(lot.copied), 1)
+	}
+	if lot.lost {
+		see(Lost)
+		return
+	}
+	if lot.reordered {
+		see(Reordered)
+	}
+	land(left.Add(lot.delay), 0)
 }
 
 func (n *Network) laneLocked(from, to *Host) *lane {
@@ -157,12 +273,11 @@ func (n *Network) isCutLocked(l *lane) bool {
 // sendLocked sends a packet, which has its protocol, addresses, payload,
 // receiver and arrive.
 func (n *Network) sendLocked(now time.Time, from *Host, p *packet) {
-	f := n.flowLocked(flowKey{p.protocol, p.from, p.to, p.receiver.number})
+	f := n.flowLocked(from, p)
 	p.flow, p.number = f.hash, f.sent
 	f.sent++
-	l := n.laneLocked(from, p.receiver)
-	l.counters.Sent++
-	n.seeLocked(now, p, Sent)
+	l := f.lane
+	n.fateLocked(now, l, p, Sent)
 	if l.hold {
 		l.held = append(l.held, p)
 		return
@@ -170,47 +285,15 @@ func (n *Network) sendLocked(now time.Time, from *Host, p *packet) {
 	n.passLocked(now, l, p)
 }
 
-// passLocked does to a packet what the link does to it.
+// passLocked does to a packet what the lane does to it.
 func (n *Network) passLocked(now time.Time, l *lane, p *packet) {
 	if n.isCutLocked(l) {
-		l.counters.Parted++
-		n.seeLocked(now, p, Parted)
+		n.fateLocked(now, l, p, Parted)
 		return
 	}
-	if l.link.MTU > 0 && p.size() > int64(l.link.MTU) {
-		l.counters.TooBig++
-		n.seeLocked(now, p, TooBig)
-		return
-	}
-	left := now
-	if l.link.Bandwidth > 0 {
-		if l.busy.Before(now) {
-			l.busy = now
-		}
-		if l.link.waiting(l.busy.Sub(now))+p.size() > l.link.queue() {
-			l.counters.Dropped++
-			n.seeLocked(now, p, Dropped)
-			return
-		}
-		l.busy = l.busy.Add(l.link.transmission(p.size()))
-		left = l.busy
-	}
-	lot := l.link.draw(diceFor(n.seed^l.link.Seed, p.flow, p.number))
-	if lot.twice {
-		l.counters.Duplicated++
-		n.seeLocked(now, p, Duplicated)
-		n.landLocked(now, left.Add(lot.copied), l, p, 1)
-	}
-	if lot.lost {
-		l.counters.Lost++
-		n.seeLocked(now, p, Lost)
-		return
-	}
-	if lot.reordered {
-		l.counters.Reordered++
-		n.seeLocked(now, p, Reordered)
-	}
-	n.landLocked(now, left.Add(lot.delay), l, p, 0)
+	l.pass(now, p.size(), diceFor(n.seed^l.link.Seed, p.flow, p.number),
+		func(fate Fate) { n.fateLocked(now, l, p, fate) },
+		func(at time.Time, copy uint64) { n.landLocked(now, at, l, p, copy) })
 }
 
 // landLocked makes a packet arrive at its time.
@@ -227,15 +310,5 @@ func (n *Network) arriveLocked(now time.Time, l *lane, p *packet) {
 	if p.receiver.up && !n.isCutLocked(l) {
 		fate = p.arrive(now, p)
 	}
-	switch fate {
-	case Delivered:
-		l.counters.Delivered++
-	case Refused:
-		l.counters.Refused++
-	case Overflowed:
-		l.counters.Overflowed++
-	case Parted:
-		l.counters.Parted++
-	}
-	n.seeLocked(now, p, fate)
+	n.fateLocked(now, l, p, fate)
 }

@@ -18,8 +18,8 @@ type Link struct {
 	Loss, Duplicate, Reorder float64
 
 	// Delay is how long a packet takes, at least; Jitter is how much longer it may
-	// take, at random. Where Jitter is more than the time between two datagrams,
-	// the second may overtake the first.
+	// take, at random, in whole microseconds. Where Jitter is more than the time
+	// between two datagrams, the second may overtake the first.
 	Delay, Jitter time.Duration
 
 	// Late is how much longer a reordered packet takes. If zero, as long again as
@@ -29,14 +29,15 @@ type Link struct {
 	// Bandwidth is in bits per second, headers included. If zero, it is unlimited.
 	Bandwidth int64
 
-	// Queue is how many bytes, headers included, may wait for their turn on a link
-	// of limited bandwidth; a packet that finds no room is dropped. If zero, what
-	// the link carries in a tenth of a second, and at least 64 KiB.
+	// Queue is how many bytes, headers included, a link of limited bandwidth has
+	// room for until they have left. A packet that finds no room is dropped, but
+	// never one that finds the link idle. If zero, what the link carries in a tenth
+	// of a second, and at least 64 KiB.
 	Queue int
 
 	// MTU is the length in bytes of the longest packet, headers included; a longer
-	// datagram is dropped, a stream makes shorter packets. If zero, 65,535 for
-	// datagrams and 1,500 for streams.
+	// datagram is dropped, a stream makes shorter packets. If zero, it is 1,500 for
+	// streams, and datagrams of all lengths pass.
 	MTU int
 
 	// Slice cuts what is written to a stream into pieces of at most so many bytes,
@@ -92,8 +93,8 @@ func (l *Link) draw(d dice) lot {
 	r.lost = d.chance() < l.Loss
 	r.twice = d.chance() < l.Duplicate
 	r.reordered = d.chance() < l.Reorder
-	r.delay = l.Delay + time.Duration(d.chance()*float64(l.Jitter))
-	r.copied = l.Delay + time.Duration(d.chance()*float64(l.Jitter))
+	r.delay = l.Delay + time.Duration(d.chance()*float64(l.Jitter)).Truncate(time.Microsecond)
+	r.copied = l.Delay + time.Duration(d.chance()*float64(l.Jitter)).Truncate(time.Microsecond)
 	if r.reordered {
 		r.delay += l.late()
 	}

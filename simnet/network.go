@@ -8,22 +8,26 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"weak"
 )
 
 // A Network is a simulated network: hosts, and a link from each to each other.
 // All links are perfect until [Network.SetLinks] or [Network.SetLink] says
-// otherwise; so is, always, the way from a host to itself.
+// otherwise. The way from a host to itself is one too, which only SetLink changes.
 //
 // In a bubble of package [testing/synctest] its time is the bubble's, and the
 // Network must be made in the bubble that uses it. Elsewhere its time is real.
 // Its methods may be called from many goroutines. It needs no closing: an idle
 // Network has no goroutine.
+//
+// A change, such as a cut, comes after all that arrives at the same moment.
 type Network struct {
 	seed uint64
 
 	mu     sync.Mutex // guards what follows, and all that hosts and sockets have
 	agenda agenda
 	hosts  []*Host
+	free   netip.Addr // no address from here on has been given to a host without one
 	byIP   map[netip.Addr]*Host
 	byName map[string]*Host
 	link   Link // of those lanes that have none of their own
@@ -32,73 +36,86 @@ type Network struct {
 
 	partitions []map[*Host]int // the side of each host
 
-	observer Observer
-	unseen   []sighting // not yet told to observer
-	telling  bool       // somebody is about to tell them
+	witness witness
 }
 
 // New returns a network without hosts, whose dice are loaded with seed: the same
 // seed gives the same faults.
 func New(seed uint64) *Network {
-	return &Network{
+	n := &Network{
 		seed:   seed,
+		free:   netip.AddrFrom4([4]byte{10, 0, 0, 1}),
 		byIP:   make(map[netip.Addr]*Host),
 		byName: make(map[string]*Host),
 		lanes:  make(map[[2]*Host]*lane),
 		flows:  make(map[flowKey]*flow),
 	}
+	here := weak.Make(n) // what nobody uses any more goes, though keepalives were due for ever
+	run := func() {
+		if n := here.Value(); n != nil {
+			n.run()
+		}
+	}
+	n.agenda = agenda{run: run, start: time.Now()}
+	return n
 }
 
 // Host adds a host with these IP addresses and names. One without an IP address
-// gets the next free one of 10.0.0.0/8. It panics where another host has the
-// address or name already.
+// gets the next free one, from 10.0.0.1 on. It panics where another host has the
+// address or name already, and where no host can have it.
 func (n *Network) Host(addressesAndNames ...string) *Host {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	h := &Host{network: n, up: true, packets: make(map[uint16][]*packetConn)}
+	h := &Host{
+		network:   n,
+		number:    len(n.hosts),
+		up:        true,
+		packets:   make(map[uint16][]*packetConn),
+		listeners: make(map[uint16][]*listener),
+		streams:   make(map[ends]*stream),
+	}
 	for _, s := range addressesAndNames {
+		name := strings.ToLower(s)
 		ip, err := netip.ParseAddr(s)
-		if err != nil {
-			s = strings.ToLower(s)
-			if n.byName[s] != nil || s == "" || s == "localhost" {
-				panic(fmt.Sprintf("simnet: Host(%q): another host has this name", s))
-			}
-			n.byName[s] = h
-			continue
+		switch {
+		case err == nil && isHost(ip.Unmap()) && n.byIP[ip.Unmap()] == nil:
+			n.ownLocked(h, ip.Unmap())
+		case err != nil && isName(name) && n.byName[name] == nil:
+			n.byName[name] = h
+		default:
+			panic(fmt.Sprintf("simnet: Host(%q): another host has it, or no host can have it", s))
 		}
-		n.ownLocked(h, ip.Unmap())
 	}
 	if len(h.ips) == 0 {
-		ip := netip.AddrFrom4([4]byte{10, 0, 0, 1})
-		for n.byIP[ip] != nil {
-			ip = ip.Next()
+		for n.byIP[n.free] != nil {
+			n.free = n.free.Next()
 		}
-		n.ownLocked(h, ip)
+		n.ownLocked(h, n.free)
 	}
-	h.number = len(n.hosts)
 	n.hosts = append(n.hosts, h)
 	return h
 }
 
 func (n *Network) ownLocked(h *Host, ip netip.Addr) {
-	if n.byIP[ip] != nil || !isHost(ip) {
-		panic(fmt.Sprintf("simnet: Host(%q): another host has this address, or no host can have it", ip))
-	}
 	n.byIP[ip] = h
 	h.ips = append(h.ips, ip)
 }
 
+func isName(s string) bool {
+	return s != "" && s != "localhost" && !strings.ContainsAny(s, ":/% ")
+}
+
 func isHost(ip netip.Addr) bool {
-	return !ip.IsUnspecified() && !ip.IsLoopback() && !ip.IsMulticast() && ip != broadcast
+	return !ip.IsUnspecified() && !ip.IsLoopback() && !ip.IsMulticast() && ip != broadcast && ip.Zone() == ""
 }
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
-// SetLinks makes every link like this one, those between hosts to come as well.
-// It is for packets sent from now on.
+// SetLinks makes every link between two hosts like this one, hosts to come
+// included, for packets sent from now on.
 func (n *Network) SetLinks(link Link) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	now := n.lock()
+	defer n.unlock(now)
 	n.link = link
 	for hosts, l := range n.lanes {
 		if hosts[0] != hosts[1] {
@@ -110,21 +127,22 @@ func (n *Network) SetLinks(link Link) {
 // SetLink makes the link from one host to another like this one, for packets
 // sent from now on. The other direction is a link of its own.
 func (n *Network) SetLink(from, to *Host, link Link) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	now := n.lock()
+	defer n.unlock(now)
 	n.laneLocked(from, to).link = link
 }
 
-// Cut lets nothing pass from one host to the other any more, not even what is
-// on its way. The other direction stays as it is.
+// Cut lets nothing pass from one host to the other any more: what is sent is
+// lost, and what is on its way too, if it would arrive before [Network.Mend]. The
+// other direction stays as it is.
 func (n *Network) Cut(from, to *Host) { n.setCut(from, to, true) }
 
 // Mend undoes [Network.Cut].
 func (n *Network) Mend(from, to *Host) { n.setCut(from, to, false) }
 
 func (n *Network) setCut(from, to *Host, cut bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	now := n.lock()
+	defer n.unlock(now)
 	n.laneLocked(from, to).cut = cut
 }
 
@@ -133,8 +151,8 @@ func (n *Network) setCut(from, to *Host, cut bool) {
 // Partition([]*Host{h}) parts h from all the others. It leaves earlier cuts and
 // partitions as they are.
 func (n *Network) Partition(groups ...[]*Host) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	now := n.lock()
+	defer n.unlock(now)
 	side := make(map[*Host]int)
 	for i, hosts := range groups {
 		for _, h := range hosts {
@@ -147,8 +165,8 @@ func (n *Network) Partition(groups ...[]*Host) {
 // Hold keeps what is sent from one host to the other from now on, until
 // [Network.Release] sends it all on its way, in order.
 func (n *Network) Hold(from, to *Host) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	now := n.lock()
+	defer n.unlock(now)
 	n.laneLocked(from, to).hold = true
 }
 
@@ -200,23 +218,8 @@ func (n *Network) lock() (now time.Time) {
 // observer, if nobody is telling it already.
 func (n *Network) unlock(now time.Time) {
 	n.catchUpLocked(now)
-	n.agenda.arm(now, n.run)
-	if len(n.unseen) == 0 || n.telling {
-		n.mu.Unlock()
-		return
-	}
-	n.telling = true
-	for len(n.unseen) > 0 {
-		sightings, observer := n.unseen, n.observer
-		n.unseen = nil
-		n.mu.Unlock()
-		for _, s := range sightings {
-			observer(s.at, s.from, s.to, s.payload, s.fate)
-		}
-		n.mu.Lock()
-	}
-	n.telling = false
-	n.mu.Unlock()
+	n.agenda.arm(now)
+	n.witness.unlock(&n.mu)
 }
 
 // run is what the agenda's timer does.
@@ -229,11 +232,11 @@ func (n *Network) run() {
 
 func (n *Network) catchUpLocked(now time.Time) {
 	for {
-		happen, ok := n.agenda.next(now)
+		at, happen, ok := n.agenda.next(now)
 		if !ok {
 			return
 		}
-		happen(now)
+		happen(at)
 	}
 }
 
@@ -264,6 +267,7 @@ func (p protocol) headerLength(ip netip.Addr) int64 {
 
 // A flow is the packets from one endpoint to another by one protocol.
 type flow struct {
+	lane *lane
 	hash uint64
 	sent uint64 // packets
 }
@@ -271,16 +275,24 @@ type flow struct {
 type flowKey struct {
 	protocol protocol
 	from, to netip.AddrPort
-	receiver int // number of the host: a group has many
+	receiver *Host // a group has many
 }
 
-func (n *Network) flowLocked(k flowKey) *flow {
+func (n *Network) flowLocked(from *Host, p *packet) *flow {
+	k := flowKey{p.protocol, p.from, p.to, p.receiver}
 	f := n.flows[k]
 	if f == nil {
-		h := fnv.New64a()
-		fmt.Fprintln(h, k.protocol, k.from, k.to, k.receiver)
-		f = &flow{hash: h.Sum64()}
+		f = &flow{
+			lane: n.laneLocked(from, p.receiver),
+			hash: hash(p.protocol, p.from, p.to, p.receiver.Addr()),
+		}
 		n.flows[k] = f
 	}
 	return f
+}
+
+func hash(parts ...any) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintln(h, parts...)
+	return h.Sum64()
 }

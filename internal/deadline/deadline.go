@@ -10,9 +10,11 @@ import (
 // while they do. The zero Deadline never passes. Its methods may be called from
 // many goroutines.
 type Deadline struct {
-	mu     sync.Mutex // guards what follows
-	timer  *time.Timer
-	passed chan struct{}
+	mu     sync.Mutex    // guards what follows
+	at     time.Time     // zero: never
+	passed chan struct{} // nil: nobody asked for it yet
+	closed bool          // passed is
+	timer  *time.Timer   // closes it; nil: it need not
 }
 
 // Set moves the deadline to t; the zero time means never. One that had passed
@@ -20,23 +22,31 @@ type Deadline struct {
 func (d *Deadline) Set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.timer != nil && !d.timer.Stop() {
-		<-d.passedLocked() // its function runs or has run
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
 	}
-	d.timer = nil
+	if d.closed {
+		d.passed, d.closed = nil, false
+	}
+	d.at = t
+	if t.IsZero() {
+		return
+	}
 	wait := time.Until(t)
-	switch {
-	case t.IsZero():
-		d.renewLocked()
-	case wait <= 0:
-		if !d.hasPassedLocked() {
-			close(d.passedLocked())
-		}
-	default:
-		d.renewLocked()
-		passed := d.passedLocked()
-		d.timer = time.AfterFunc(wait, func() { close(passed) })
+	if wait <= 0 {
+		d.passLocked()
+		return
 	}
+	var timer *time.Timer
+	timer = time.AfterFunc(wait, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.timer == timer { // else the deadline was moved just now
+			d.passLocked()
+		}
+	})
+	d.timer = timer
 }
 
 // Passed returns a channel that is closed when the deadline passes. Who waits
@@ -47,11 +57,18 @@ func (d *Deadline) Passed() <-chan struct{} {
 	return d.passedLocked()
 }
 
-// HasPassed reports whether the deadline has passed.
+// HasPassed reports whether the deadline has passed. It goes by the clock, so
+// that in virtual time no scheduler decides what comes first of two things at
+// the very moment of the deadline.
 func (d *Deadline) HasPassed() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.hasPassedLocked()
+	return d.closed || !d.at.IsZero() && time.Until(d.at) <= 0
+}
+
+func (d *Deadline) passLocked() {
+	close(d.passedLocked())
+	d.closed = true
 }
 
 func (d *Deadline) passedLocked() chan struct{} {
@@ -59,19 +76,4 @@ func (d *Deadline) passedLocked() chan struct{} {
 		d.passed = make(chan struct{})
 	}
 	return d.passed
-}
-
-func (d *Deadline) hasPassedLocked() bool {
-	select {
-	case <-d.passedLocked():
-		return true
-	default:
-		return false
-	}
-}
-
-func (d *Deadline) renewLocked() {
-	if d.hasPassedLocked() {
-		d.passed = nil
-	}
 }

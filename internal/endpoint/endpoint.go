@@ -66,14 +66,7 @@ func Resolve(ctx context.Context, network any, s string) (netip.AddrPort, error)
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return netip.AddrPortFrom(ip.Unmap(), port), nil
 	}
-	var ips []netip.Addr
-	if r, ok := network.(interface {
-		Resolve(ctx context.Context, host string) ([]netip.Addr, error)
-	}); ok {
-		ips, err = r.Resolve(ctx, host)
-	} else {
-		ips, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	}
+	ips, err := LookUp(ctx, network, host)
 	if err == nil && len(ips) == 0 {
 		err = &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
@@ -82,6 +75,17 @@ func Resolve(ctx context.Context, network any, s string) (netip.AddrPort, error)
 	}
 	first := max(0, slices.IndexFunc(ips, func(ip netip.Addr) bool { return ip.Unmap().Is4() }))
 	return netip.AddrPortFrom(ips[first].Unmap(), port), nil
+}
+
+// LookUp returns the IP addresses of a host name: by the network's method
+// Resolve, if it has one, else by the operating system.
+func LookUp(ctx context.Context, network any, host string) ([]netip.Addr, error) {
+	if r, ok := network.(interface {
+		Resolve(ctx context.Context, host string) ([]netip.Addr, error)
+	}); ok {
+		return r.Resolve(ctx, host)
+	}
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
 // Of returns the value of a, and the zero one if a has no IP and port.

@@ -824,8 +824,8 @@ func TestSlidesTheGoldenRule(t *testing.T) {
 // TCP echo.
 
 // echo is the server of the slides: 1,024 bytes in, the same bytes out.
-func echo(conn *net.TCPConn) {
-	defer conn.CloseWrite()
+func echo(conn net.Conn) {
+	defer conn.(interface{ CloseWrite() error }).CloseWrite()
 	buffer := make([]byte, 1024)
 	for {
 		n, err := conn.Read(buffer)

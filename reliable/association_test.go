@@ -1,0 +1,293 @@
+package reliable
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed287501ae/sockets"
+)
+
+func TestAcknowledgementRidesWithData(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	w.send(alice, bob, "question")
+	w.run(halfTrip + ms)
+	w.send(bob, alice, "answer")
+	w.run(time.Second)
+	w.wantSeen("DATA 1", "DATA 0 + ACK 2", "ACK 1")
+}
+
+func TestAcknowledgementWaitsForASecondSegmentButNotForLong(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	w.send(alice, bob, "one")
+	w.collect()
+	w.send(alice, bob, "two")
+	w.run(halfTrip + ms)
+	w.wantSeen("DATA 1", "DATA 2", "ACK 3")
+	w.send(alice, bob, "three")
+	w.run(halfTrip + ackDelay - ms)
+	w.wantSeen("DATA 3")
+	w.run(2 * ms)
+	w.wantSeen("ACK 4")
+}
+
+func TestLossIsRepairedAfterThreeOvertook(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	w.fate = func(f flying) int {
+		if f.String() == "DATA 2" {
+			w.fate = nil
+			return 0
+		}
+		return 1
+	}
+	for _, message := range []string{"one", "two", "three", "four", "five"} {
+		w.send(alice, bob, message)
+		w.collect()
+	}
+	w.run(5 * halfTrip)
+	w.wantSeen("DATA 1", "DATA 2", "DATA 3", "DATA 4", "DATA 5", "ACK 2 3-5", "DATA 2", "ACK 6")
+	w.wantRead(bob, "one", "two", "three", "four", "five")
+}
+
+func TestGoodbye(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	w.send(alice, bob, "last words")
+	w.engines[alice].leave(w.now)
+	w.run(time.Second)
+	w.wantSeen("DATA 1", "ACK 2", "BYE", "GONE")
+	w.wantRead(bob, "last words")
+	if !w.engines[alice].gone() || w.engines[alice].unfinished() != nil || len(w.engines[bob].peers) != 0 {
+		t.Errorf("gone: %v, unfinished: %v, bob knows %d peers",
+			w.engines[alice].gone(), w.engines[alice].unfinished(), len(w.engines[bob].peers))
+	}
+}
+
+func TestGoodbyeIsRepeatedButNotForEver(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	w.fate = func(flying) int { return 0 }
+	w.engines[alice].leave(w.now)
+	w.collect()
+	w.inject(bob, alice, appendAck(appendHeader(nil, w.life(bob, alice).tags()), acknowledgement{next: 1}))
+	w.run(goodbyes*minTimeout - ms)
+	if w.engines[alice].gone() {
+		t.Error("alice is gone too early")
+	}
+	w.run(2 * ms)
+	w.wantSeen("BYE", "BYE", "BYE", "BYE")
+	if !w.engines[alice].gone() || w.engines[alice].unfinished() != nil {
+		t.Error("alice is not gone")
+	}
+}
+
+// Who says goodbye still takes what is on its way, though nobody reads it.
+func TestWhoLeavesStillAcknowledges(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	w.send(bob, alice, strings.Repeat("x", 60_000))
+	w.send(alice, bob, "bye")
+	w.engines[alice].leave(w.now)
+	w.run(halfTrip + ms)
+	w.engines[bob].leave(w.now)
+	w.run(time.Second)
+	for _, e := range w.engines {
+		if !e.gone() || e.unfinished() != nil {
+			t.Errorf("gone: %v, unfinished: %v", e.gone(), e.unfinished())
+		}
+	}
+	w.wantRead(alice)
+}
+
+// The window that nobody reads is no reason to wait any more.
+func TestWhoLeavesOpensItsWindow(t *testing.T) {
+	w := newWorld(t)
+	w.send(bob, alice, strings.Repeat("x", 60_000))
+	for range 5 {
+		w.run(time.Second)
+		w.send(bob, alice, strings.Repeat("x", 60_000))
+	}
+	w.run(time.Minute)
+	w.engines[alice].leave(w.now)
+	w.engines[bob].leave(w.now)
+	w.run(minTimeout)
+	if !w.engines[bob].gone() {
+		t.Error("bob is not gone")
+	}
+}
+
+func TestRestartDuringTheGoodbye(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	w.start(bob)
+	w.send(alice, bob, "bye")
+	w.engines[alice].leave(w.now)
+	w.run(time.Second)
+	if err := w.engines[alice].unfinished(); !errors.Is(err, sockets.ErrPeerUnreachable) {
+		t.Errorf("unfinished: %v, want %v", err, sockets.ErrPeerUnreachable)
+	}
+}
+
+func TestGoodbyeToWhoWaitsForAnAnswer(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.befriend(alice, bob)
+	w.fate = func(f flying) int {
+		if f.from == bob && strings.HasPrefix(f.String(), "DATA") {
+			return 0
+		}
+		return 1
+	}
+	w.send(bob, alice, "did you get this?")
+	w.engines[alice].leave(w.now)
+	w.run(time.Second)
+	if a == nil || b == nil || !w.engines[alice].gone() {
+		t.Error("alice is not gone")
+	}
+	w.wantRead(bob, "error: sockets: peer unreachable: 192.0.2.1:8080: it has closed its socket")
+}
+
+func TestReadOrderAcrossLives(t *testing.T) {
+	w := newWorld(t)
+	w.send(alice, bob, "first life", "unread")
+	w.run(time.Second)
+	w.send(bob, alice, "answer")
+	w.run(time.Second)
+	w.start(alice)
+	w.send(bob, alice, "lost")
+	w.send(alice, bob, "second life")
+	w.run(time.Second)
+	w.wantRead(bob, "first life", "unread", "error: sockets: peer unreachable: 192.0.2.1:8080: it has restarted, or closed its socket", "second life")
+}
+
+// Half a message of the first life is not joined to the second.
+func TestHalfAMessageDiesWithItsLife(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	w.fate = func(f flying) int {
+		if f.String() == "DATA 4" {
+			return 0
+		}
+		return 1
+	}
+	w.send(alice, bob, "unread", strings.Repeat("x", 5000))
+	w.run(time.Second)
+	w.fate = nil
+	w.start(alice)
+	w.send(alice, bob, "whole")
+	w.run(time.Second)
+	w.wantRead(bob, "unread", "whole")
+}
+
+// Who only writes is told, but does not pile up errors that nobody reads.
+func TestOneErrorAtATime(t *testing.T) {
+	w := newWorld(t)
+	w.fate = func(flying) int { return 0 }
+	e := w.engines[alice]
+	for range 5 {
+		w.send(alice, bob, "anybody?")
+		w.run(time.Minute)
+		if _, err := e.send(w.now, bob, nil); err == nil {
+			t.Error("the next send is told nothing")
+		}
+	}
+	if got := w.read(alice); len(got) != 1 {
+		t.Errorf("alice reads %q, want one error", got)
+	}
+	if len(e.peers) != 0 {
+		t.Errorf("%d peers, want none", len(e.peers))
+	}
+}
+
+func TestErrorTellsWhyNothingCouldBeSent(t *testing.T) {
+	w := newWorld(t)
+	e := w.engines[alice]
+	w.send(alice, bob, "anybody?")
+	e.collect(w.now)
+	batch := e.out
+	e.out = nil
+	batch[0].err = errors.New("the cable is out")
+	e.written(batch)
+	w.fate = func(flying) int { return 0 }
+	w.run(time.Minute)
+	w.wantRead(alice, "error: sockets: peer unreachable: 192.0.2.2:8080: no handshake in 30s: the cable is out")
+	e.send(w.now, bob, nil) // is told the same
+
+	w.fate = nil
+	w.send(alice, bob, "again")
+	e.peers[bob].trouble = errors.New("the cable was out")
+	w.run(time.Second)
+	w.wantRead(bob, "again")
+	w.fate = func(flying) int { return 0 }
+	w.send(alice, bob, "anybody?")
+	w.run(time.Minute)
+	w.wantRead(alice, "error: sockets: peer unreachable: 192.0.2.2:8080: nothing heard for 30s")
+}
+
+func TestSilenceMayBeEndless(t *testing.T) {
+	w := newWorld(t)
+	w.engines[alice].silence = -1
+	w.fate = func(flying) int { return 0 }
+	w.send(alice, bob, "patience")
+	w.run(24 * time.Hour)
+	w.fate = nil
+	w.run(2 * time.Second)
+	w.wantRead(bob, "patience")
+	w.wantRead(alice)
+}
+
+// Silence counts from when something began to wait, not from the last word.
+func TestIdlePeersAreNotDead(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	w.run(24 * time.Hour)
+	w.wantSeen()
+	w.send(bob, alice, "good morning")
+	w.run(time.Second)
+	w.wantRead(alice, "good morning")
+	w.wantRead(bob)
+	long := strings.Repeat("x", 60_000)
+	w.send(bob, alice, long, long)
+	w.run(24 * time.Hour)
+	w.wantRead(alice, long, long) // tells bob that there is room again
+	w.run(time.Second)
+	w.life(alice, bob)
+}
+
+func TestFullOutputQueueDrops(t *testing.T) {
+	w := newWorld(t)
+	e := w.engines[bob]
+	question := appendChunk(appendHeader(nil, tags{0, 7}), hello, make([]byte, cookieSize))
+	for range maxQueue + 5 {
+		e.receive(w.now, alice, question)
+	}
+	if n, dropped := len(e.out), e.stats.dropped.Load(); n != maxQueue || dropped != 5 {
+		t.Errorf("%d answers, %d dropped, want %d and 5", n, dropped, maxQueue)
+	}
+}
+
+func TestSlowReaderStopsTheSenderAndNothingGetsLost(t *testing.T) {
+	w := newWorld(t)
+	message := strings.Repeat("x", 50_000)
+	for range 5 {
+		w.send(alice, bob, message)
+		w.run(time.Second)
+	}
+	w.send(alice, bob, message) // 300,000 bytes are more than bob has room for
+	w.run(time.Hour)
+	if n := w.engines[bob].peers[alice].inbox.stream.Len(); n > 256<<10 {
+		t.Errorf("%d bytes to be read", n)
+	}
+	w.seen = nil
+	w.run(10 * time.Minute)
+	if n := len(w.seen); n < 200 || n > 2000 {
+		t.Errorf("%d datagrams in ten minutes of a closed window", n)
+	}
+	want := []string{message, message, message, message, message}
+	w.wantRead(bob, want...)
+	w.run(time.Second)
+	w.wantRead(bob, message)
+}

@@ -1,0 +1,244 @@
+package reliable
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// newTestSender returns a sender whose receiver has much room, and which has
+// full segments to send.
+func newTestSender(segments int) *sender {
+	s := newSender(new(counters))
+	s.edge = 1000
+	for range segments {
+		s.push(make([]byte, maxSegment-2))
+	}
+	return &s
+}
+
+// transmit returns the segments that are sent now.
+func transmit(s *sender, now time.Time) (numbers []uint64) {
+	for {
+		number, _, _, ok := s.next(now)
+		if !ok {
+			return numbers
+		}
+		numbers = append(numbers, number)
+	}
+}
+
+func wantSent(t *testing.T, s *sender, now time.Time, want ...uint64) {
+	t.Helper()
+	if got := transmit(s, now); !slices.Equal(got, want) {
+		t.Errorf("sends %v, want %v", got, want)
+	}
+}
+
+func acknowledge(t *testing.T, s *sender, now time.Time, a acknowledgement) {
+	t.Helper()
+	if !s.acknowledged(now, a) {
+		t.Errorf("%+v is refused", a)
+	}
+}
+
+func TestSmallMessagesShareASegmentWhenTheWindowIsFull(t *testing.T) {
+	s := newTestSender(0)
+	now := time.Unix(1e9, 0)
+	for i := range uint64(initialWindow) {
+		s.push([]byte("at once"))
+		wantSent(t, s, now, i)
+	}
+	for range 3 {
+		s.push([]byte("together"))
+		wantSent(t, s, now)
+	}
+	acknowledge(t, s, now, acknowledgement{next: 1, transmission: 1})
+	_, _, payload, _ := s.next(now)
+	if want := strings.Repeat("\x00\x08together", 3); string(payload) != want {
+		t.Errorf("the next segment is %q, want %q", payload, want)
+	}
+}
+
+func TestASegmentNeverChanges(t *testing.T) {
+	s := newTestSender(0)
+	now := time.Unix(1e9, 0)
+	s.push([]byte("first"))
+	_, _, before, _ := s.next(now)
+	before = bytes.Clone(before)
+	s.push([]byte("second"))
+	s.timeout()
+	if _, _, after, _ := s.next(now); !bytes.Equal(before, after) {
+		t.Errorf("%q has become %q", before, after)
+	}
+}
+
+func TestThreeOvertakersMakeALoss(t *testing.T) {
+	s := newTestSender(20)
+	now := time.Unix(1e9, 0)
+	wantSent(t, s, now, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	acknowledge(t, s, now, acknowledgement{next: 0, transmission: 3, ranges: []span{{1, 3}}})
+	if len(s.lost) != 0 {
+		t.Errorf("after two, %v are lost", s.lost)
+	}
+	acknowledge(t, s, now, acknowledgement{next: 0, transmission: 4, ranges: []span{{1, 4}}})
+	if !slices.Equal(s.lost, []uint64{0}) {
+		t.Errorf("after three, %v are lost", s.lost)
+	}
+	if want := initialWindow + 2.; s.congestion.window != want*decrease {
+		t.Errorf("the window is %v, want %v", s.congestion.window, want*decrease)
+	}
+	acknowledge(t, s, now, acknowledgement{next: 0, transmission: 10, ranges: []span{{1, 10}}})
+	if got := transmit(s, now); got[0] != 0 {
+		t.Errorf("sends %v, want 0 first", got)
+	}
+}
+
+func TestLossOfARetransmissionIsFound(t *testing.T) {
+	s := newTestSender(20)
+	now := time.Unix(1e9, 0)
+	transmit(s, now)
+	acknowledge(t, s, now, acknowledgement{next: 0, transmission: 10, ranges: []span{{1, 10}}})
+	sent := transmit(s, now) // 11: segment 0 again; then new ones
+	if sent[0] != 0 || len(sent) < 4 {
+		t.Fatalf("sends %v", sent)
+	}
+	acknowledge(t, s, now, acknowledgement{next: 0, transmission: 14, ranges: []span{{1, 13}}})
+	if !slices.Contains(s.lost, 0) {
+		t.Error("the retransmission of 0 is not lost")
+	}
+}
+
+func TestInASmallWindowFewerOvertakersAreEnough(t *testing.T) {
+	s := newTestSender(5)
+	s.congestion.window, s.congestion.threshold = minWindow, minWindow
+	now := time.Unix(1e9, 0)
+	wantSent(t, s, now, 0, 1)
+	acknowledge(t, s, now, acknowledgement{next: 0, transmission: 2, ranges: []span{{1, 2}}})
+	wantSent(t, s, now, 0, 2)
+}
+
+func TestReorderingTakesMoreOvertakers(t *testing.T) {
+	s := newTestSender(30)
+	now := time.Unix(1e9, 0)
+	transmit(s, now)
+	acknowledge(t, s, now, acknowledgement{next: 0, transmission: 6, ranges: []span{{1, 6}}})
+	acknowledge(t, s, now, acknowledgement{next: 6, transmission: 6})
+	if s.overtakers != 2*firstOvertakers {
+		t.Errorf("%d overtakers, want %d", s.overtakers, 2*firstOvertakers)
+	}
+	if got := s.stats.retransmitted.Load(); got != 0 {
+		t.Errorf("%d retransmissions, want none", got)
+	}
+}
+
+func TestTimeoutSendsTheOldestAgain(t *testing.T) {
+	s := newTestSender(20)
+	now := time.Unix(1e9, 0)
+	transmit(s, now)
+	if want := now.Add(firstTimeout); !s.expires.Equal(want) {
+		t.Fatalf("expires at %v, want %v", s.expires, want)
+	}
+	s.timeout()
+	wantSent(t, s, now, 0, 1)
+	if want := now.Add(2 * firstTimeout); !s.expires.Equal(want) {
+		t.Errorf("expires at %v, want %v", s.expires, want)
+	}
+	acknowledge(t, s, now, acknowledgement{next: 2, transmission: 12})
+	if s.backoff != 0 {
+		t.Error("progress does not end the back-off")
+	}
+	wantSent(t, s, now, 2, 3, 4, 5)
+}
+
+func TestRoundTripOfARetransmissionCounts(t *testing.T) {
+	s := newTestSender(1)
+	now := time.Unix(1e9, 0)
+	transmit(s, now)
+	now = now.Add(time.Second)
+	s.timeout()
+	transmit(s, now)
+	acknowledge(t, s, now.Add(100*ms), acknowledgement{next: 1, transmission: 2})
+	if s.rtt.smoothed != 100*ms {
+		t.Errorf("round trip %v, want 100ms", s.rtt.smoothed)
+	}
+	if s.outstanding() || !s.expires.IsZero() {
+		t.Error("something waits still")
+	}
+}
+
+func TestLyingAcknowledgementsAreIgnored(t *testing.T) {
+	s := newTestSender(20)
+	now := time.Unix(1e9, 0)
+	transmit(s, now)
+	for _, lie := range []acknowledgement{
+		{next: 11},
+		{next: 1 << 63},
+		{next: 1, transmission: 11},
+		{next: 0, transmission: 1, ranges: []span{{9, 11}}},
+	} {
+		if s.acknowledged(now, lie) {
+			t.Errorf("%+v is taken", lie)
+		}
+	}
+	if s.flight != 10 || s.first != 0 || s.congestion.window != initialWindow {
+		t.Errorf("flight %d, first %d, window %v", s.flight, s.first, s.congestion.window)
+	}
+}
+
+func TestOldAcknowledgementsChangeNothing(t *testing.T) {
+	s := newTestSender(20)
+	now := time.Unix(1e9, 0)
+	transmit(s, now)
+	acknowledge(t, s, now, acknowledgement{next: 10, transmission: 10, window: 100})
+	before := *s
+	acknowledge(t, s, now, acknowledgement{next: 3, transmission: 3, window: 10, ranges: []span{{4, 5}}})
+	if s.first != before.first || s.edge != before.edge || s.flight != before.flight || s.largest != before.largest || s.held != before.held {
+		t.Errorf("%+v has become %+v", before, *s)
+	}
+}
+
+func TestClosedWindowIsProbed(t *testing.T) {
+	s := newTestSender(10)
+	s.edge = 2
+	now := time.Unix(1e9, 0)
+	wantSent(t, s, now, 0, 1)
+	acknowledge(t, s, now, acknowledgement{next: 2, transmission: 2})
+	wantSent(t, s, now)
+	before := s.congestion.window
+	for range 5 {
+		if s.expires.IsZero() {
+			t.Fatal("no time-out")
+		}
+		now = s.expires
+		s.timeout()
+		wantSent(t, s, now, 2)
+		acknowledge(t, s, now, acknowledgement{next: 2, transmission: 2})
+	}
+	if s.congestion.window != before || s.flight != 1 {
+		t.Errorf("the congestion window is %v, was %v; flight %d", s.congestion.window, before, s.flight)
+	}
+	acknowledge(t, s, now, acknowledgement{next: 2, transmission: 2, window: 4})
+	wantSent(t, s, now, 2, 3, 4, 5)
+	if want := now.Add(s.rtt.timeout(0)); !s.expires.Equal(want) {
+		t.Errorf("expires at %v, want %v", s.expires, want)
+	}
+}
+
+// What was sent is forgotten, however long nothing comes back.
+func TestTransmissionsAreBounded(t *testing.T) {
+	s := newTestSender(200)
+	now := time.Unix(1e9, 0)
+	transmit(s, now)
+	for range 1000 {
+		now = s.expires
+		s.timeout()
+		transmit(s, now)
+		acknowledge(t, s, now, acknowledgement{})
+	}
+	if len(s.sent) > 20 || len(s.lost) > 20 || len(s.segments) > 20 {
+		t.Errorf("%d transmissions, %d lost, %d segments", len(s.sent), len(s.lost), len(s.segments))
+	}
+}

@@ -745,4 +745,13 @@
 // a network that exists in a test only, or a layer, which is a Network that wraps
 // another one and adds something, as protocols do that are stacked on each
 // other. A Peer or a Connection does not notice what is beneath it.
+//
+// Package [github.com/seed287501ae/sockets/simnet] is a network in memory whose
+// links lose, duplicate, reorder and delay, for tests in which an hour takes a
+// moment; its Impair does the same to a real network. The layer
+// [github.com/seed287501ae/sockets/reliable] makes datagrams arrive exactly once
+// and in order over either:
+//
+//	cfg := sockets.Config{Network: reliable.Over(sockets.System)}
+//	peer, err := cfg.NewPeer("8080", nil)
 package sockets

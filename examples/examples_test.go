@@ -39,7 +39,7 @@ const (
 
 var (
 	programs = []string{"udpchatwrong", "udpchat", "udpstreamer", "udpchatgraceful", "tcpechowrong", "tcpecho", "rand",
-		"tcpchat", "tcpgroupchat"}
+		"tcpchat", "tcpgroupchat", "badnetwork", "udpchatreliable"}
 	binaries string // the folder of the built programs
 )
 
@@ -71,7 +71,7 @@ func buildAndRun(m *testing.M) (code int, err error) {
 // TestResultIsOfTheseSources opens what the programs are built of: go test knows
 // what a test opens, and shows a cached result when none of that has changed.
 func TestResultIsOfTheseSources(t *testing.T) {
-	for _, pattern := range []string{"*/*.go", "../*.go", "../console/*.go", "../internal/*/*.go"} {
+	for _, pattern := range []string{"*/*.go", "../*.go", "../console/*.go", "../internal/*/*.go", "../simnet/*.go", "../reliable/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, files, err)
@@ -373,6 +373,8 @@ func TestWrongArgumentsGiveTheUsage(t *testing.T) {
 		"udpchat 0 localhost:http://",
 		"udpchatgraceful 0 localhost:0",
 		"udpchatgraceful 0 localhost:65536",
+		"udpchatreliable abc",
+		"udpchatreliable 0 localhost",
 		"udpstreamer",
 		"udpstreamer 3",
 		"udpstreamer many localhost:8080",

@@ -44,7 +44,7 @@ func Example() {
 
 // A link loses about half of what it carries. The seed decides which half.
 func ExampleLink() {
-	n := simnet.New(17)
+	n := simnet.New(179)
 	n.SetLinks(simnet.Link{Loss: 0.5})
 	alice := sockets.Config{Network: n.Host("alice")}
 	bob := sockets.Config{Network: n.Host("bob")}

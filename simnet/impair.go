@@ -29,7 +29,9 @@ const (
 // An Impaired is a Network whose sockets are those of another one, behind a bad
 // link: all that a socket sends passes it, and all that it receives, each
 // direction with dice and bandwidth of its own. Between two sockets of one
-// Impaired everything passes twice. Methods may be called from many goroutines.
+// Impaired everything passes twice. In a bubble of package [testing/synctest] it
+// must be made in the bubble that uses it. Methods may be called from many
+// goroutines.
 //
 // The dice of a packet depend on the seed of the link, its direction, the address
 // of the other end, its number between the two, and this end: its address if it

@@ -48,7 +48,7 @@ type streamWay struct {
 // is when there may be; if it is zero, when something is taken.
 func (w *streamWay) put(now time.Time, data []byte) (n int, again time.Time) {
 	w.link = w.owner.link
-	size := w.link.piece(w.remote.Addr(), len(data))
+	size := int(min(w.link.segment(w.remote.Addr()), int64(len(data))))
 	if w.bytes+size > maxUnderway {
 		return 0, time.Time{}
 	}
@@ -149,15 +149,6 @@ func (w *streamWay) take(now time.Time, buffer []byte) (n int, again time.Time, 
 
 // errReset is what take returns where the link resets the stream.
 var errReset error = syscall.ECONNRESET
-
-// piece is how many of so many bytes of a stream travel together.
-func (l *Link) piece(remote netip.Addr, length int) int {
-	most := max(cmp.Or(int64(l.MTU), 1500)-tcp.headerLength(remote), 1)
-	if l.Slice > 0 {
-		most = min(most, int64(l.Slice))
-	}
-	return int(min(int64(length), most))
-}
 
 // An impairedStream is a stream behind a link.
 type impairedStream struct {

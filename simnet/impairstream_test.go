@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -63,11 +64,13 @@ func streamDirections(t *testing.T, link simnet.Link, test func(t *testing.T, im
 }
 
 func TestImpairedStreamsConform(t *testing.T) {
+	t.Parallel()
 	for name, link := range map[string]simnet.Link{
 		"perfect": {},
 		"slow":    {Delay: 100 * time.Microsecond, Jitter: 100 * time.Microsecond, Slice: 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 				impaired := simnet.Impair(nil, link)
 				c1, c2 = connect(t, impaired, impaired, "127.0.0.1:0")
@@ -121,6 +124,35 @@ func TestImpairedStreamKeepsOrder(t *testing.T) {
 	})
 }
 
+func TestImpairedStreamSendsWhatIsLostAgain(t *testing.T) {
+	streamDirections(t, simnet.Link{Loss: 0.5}, func(t *testing.T, impaired *simnet.Impaired, from, to net.Conn) {
+		late := make(map[time.Duration]int) // how often a byte came so late
+		for range 100 {
+			start := time.Now()
+			from.Write([]byte("x"))
+			if _, err := to.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			late[time.Since(start)]++
+		}
+		lost := int64(0)
+		for i, want := range []time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1400 * time.Millisecond} {
+			if got, average := late[want], 50>>i; got < average/4 || got > 2*average {
+				t.Errorf("%d of 100 came after %v, want about %d", got, want, average)
+			}
+		}
+		for took, times := range late {
+			for again := 200 * time.Millisecond; took > 0; again *= 2 {
+				lost += int64(times)
+				took -= again
+			}
+		}
+		if sent, received := impaired.Counters(); sent.Lost+received.Lost != lost {
+			t.Errorf("lost %d and %d times, want %d", sent.Lost, received.Lost, lost)
+		}
+	})
+}
+
 func TestImpairedStreamHasLatencyAndBandwidth(t *testing.T) {
 	link := simnet.Link{Delay: 50 * time.Millisecond, Bandwidth: 8_000_000}
 	streamDirections(t, link, func(t *testing.T, _ *simnet.Impaired, from, to net.Conn) {
@@ -147,16 +179,17 @@ func TestImpairedStreamStallsUntilSetLink(t *testing.T) {
 				if n, err := from.Write(text); n != 3000 || err != nil {
 					t.Fatal(n, err)
 				}
-				to.SetReadDeadline(time.Now().Add(time.Hour))
+				to.SetReadDeadline(time.Now().Add(time.Second))
 				n, err := io.ReadFull(to, text)
 				if int64(n) != link.Stall || !errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Errorf("%d bytes come, %v, want %d", n, err, link.Stall)
 				}
-				to.SetReadDeadline(time.Time{})
+				to.SetReadDeadline(time.Now().Add(time.Second))
 				impaired.SetLink(simnet.Link{})
 				if n, err := io.ReadFull(to, text[n:]); n+int(link.Stall) != 3000 || err != nil {
 					t.Errorf("%d bytes come after SetLink, %v, want %d", n, err, 3000-link.Stall)
 				}
+				to.SetReadDeadline(time.Time{})
 			})
 		})
 	}
@@ -194,6 +227,32 @@ func TestImpairedStreamWaitsForRoom(t *testing.T) {
 		if text, err := io.ReadAll(to); len(text) != n || err != nil {
 			t.Errorf("%d bytes arrive, %v, want %d", len(text), err, n)
 		}
+	})
+}
+
+func TestImpairedStreamLetsOneWriteAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, alice, bob := newImpairedStream(t, simnet.Link{Bandwidth: 8000})
+		var writes sync.WaitGroup
+		for _, letter := range []string{"a", "b"} {
+			writes.Go(func() {
+				if _, err := alice.Write(bytes.Repeat([]byte(letter), 5000)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		first := make([]byte, 5000)
+		if _, err := io.ReadFull(bob, first); err != nil || bytes.Count(first, first[:1]) != len(first) {
+			t.Errorf("two writes mix: %q, %v", first, err)
+		}
+		writes.Wait()
+		writes.Go(func() { alice.Write(make([]byte, 5000)) })
+		synctest.Wait()
+		alice.SetWriteDeadline(time.Now().Add(time.Millisecond))
+		if n, err := alice.Write(first); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a write that waits for another returns %d, %v", n, err)
+		}
+		writes.Wait()
 	})
 }
 
@@ -276,6 +335,7 @@ func TestImpairedStreamEndsAtOnceWithTheOneBeneath(t *testing.T) {
 		_, alice, bob := newImpairedStream(t, simnet.Link{Stall: 1})
 		bob.(interface{ CloseWrite() error }).CloseWrite()
 		alice.Write([]byte("stalls"))
+		synctest.Wait()
 		start := time.Now()
 		alice.(interface{ NetConn() net.Conn }).NetConn().Close()
 		if err := alice.Close(); err != nil || time.Since(start) != 0 {

@@ -1,9 +1,13 @@
 package simnet
 
 import (
+	"cmp"
 	"math"
+	"net/netip"
 	"time"
 )
+
+const streamMTU = 1500 // bytes; of a link that does not say
 
 // A Link is one direction of the way between two hosts: what it does to each
 // packet. The zero Link is perfect: it carries everything at once, and in
@@ -79,6 +83,15 @@ func (l *Link) waiting(d time.Duration) int64 {
 	return int64(math.Round(d.Seconds() * float64(l.Bandwidth) / 8))
 }
 
+// segment is how many bytes of a stream fit into a packet to ip.
+func (l *Link) segment(ip netip.Addr) int64 {
+	size := max(1, int64(cmp.Or(l.MTU, streamMTU))-tcp.headerLength(ip))
+	if l.Slice > 0 {
+		size = min(size, int64(l.Slice))
+	}
+	return size
+}
+
 // A lot is what befalls one packet.
 type lot struct {
 	lost, twice, reordered bool
@@ -108,7 +121,7 @@ type dice uint64
 func diceFor(seed, flow, number uint64) dice {
 	d := dice(seed)
 	d = dice(d.next() ^ flow)
-	return dice(d.next() + number*0x9e3779b97f4a7c15)
+	return dice(d.next() ^ number)
 }
 
 func (d *dice) next() uint64 {

@@ -91,10 +91,14 @@ func (h *Host) listenerLocked(to netip.AddrPort) *listener {
 // all.
 func (h *Host) answerLocked(now time.Time, syn *segment) Fate {
 	e := ends{syn.to, syn.from}
-	if s := h.streams[e]; s != nil && s.peer == syn.source {
-		return Delivered // the answer is sent until it is acknowledged
-	} else if s != nil {
-		s.dieLocked(syscall.ECONNRESET) // the other end crashed, and uses its port again
+	switch s := h.streams[e]; {
+	case s == nil:
+	case s.peer == nil: // both dial; in TCP they would meet
+		return syn.refuseLocked(now)
+	case s.peer == syn.source || s.peer.hasPortLocked(): // a copy, or one of an earlier stream
+		return Delivered
+	default: // what s was connected to is no more, and its port is used again
+		s.dieLocked(s.resetErrorLocked())
 	}
 	l := h.listenerLocked(syn.to)
 	switch {

@@ -94,20 +94,32 @@ func TestAStreamSendsAgainWhatIsLost(t *testing.T) {
 func TestLateSYNs(t *testing.T) {
 	for seed := range uint64(20) {
 		virtually(t, func(t *testing.T) {
-			p := newPair(t, seed, simnet.Link{Duplicate: 1, Delay: time.Second, Jitter: 20 * time.Second})
-			p.network.SetLinks(simnet.Link{Delay: time.Second})
+			n := simnet.New(seed)
+			a, b := n.Host("alice"), n.Host("bob")
+			n.SetLinks(simnet.Link{Duplicate: 1, Delay: 5 * time.Second, Jitter: 20 * time.Second})
+			time.AfterFunc(500*time.Millisecond, func() { n.SetLink(a, b, simnet.Link{Delay: time.Second}) })
+			time.AfterFunc(2500*time.Millisecond, func() { n.SetLink(b, a, simnet.Link{Delay: time.Second}) })
+			l := listen(t, b, "bob:8080")
+			dialled := dial(t, a, "bob:8080")
+			accepted := accept(t, l)
 			for i := range int(seed) {
-				fmt.Fprintln(p.dialled, i)
-				var got int
-				if fmt.Fscanln(p.accepted, &got); got != i {
-					t.Fatalf("seed %d: %d arrives, want %d", seed, got, i)
+				var there, back int
+				fmt.Fprintln(dialled, i)
+				fmt.Fscanln(accepted, &there)
+				fmt.Fprintln(accepted, there)
+				dialled.SetReadDeadline(time.Now().Add(time.Minute))
+				if _, err := fmt.Fscanln(dialled, &back); back != i || err != nil {
+					t.Fatalf("seed %d: %d comes back, %v, want %d", seed, back, err, i)
 				}
 			}
-			p.dialled.Close()
-			p.accepted.Close()
-			p.listener.(listener).SetDeadline(time.Now().Add(time.Hour))
-			if c, err := p.listener.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			dialled.Close()
+			accepted.Close()
+			l.(listener).SetDeadline(time.Now().Add(time.Hour))
+			if c, err := l.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("seed %d: Accept = %v, %v, want os.ErrDeadlineExceeded", seed, c, err)
+			}
+			if streams := a.Streams() + b.Streams(); streams > 0 {
+				t.Errorf("seed %d: there are %d streams, an hour later", seed, streams)
 			}
 		})
 	}
@@ -327,7 +339,7 @@ func TestStreamsAreDeterministic(t *testing.T) {
 // A timer that is set over and over is one timer.
 func TestABusyStreamHasFewTimers(t *testing.T) {
 	virtually(t, func(t *testing.T) {
-		p := newPair(t, 1, simnet.Link{})
+		p := newPair(t, 1, simnet.Link{Delay: time.Millisecond})
 		for range 10_000 {
 			p.dialled.Write([]byte("x"))
 			p.accepted.Read(make([]byte, 1))
@@ -352,22 +364,25 @@ func TestSlices(t *testing.T) {
 	})
 }
 
+// A link that stalls carries the end no more than anything else.
 func TestStall(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		p := newPair(t, 1, simnet.Link{})
-		p.network.SetLink(p.a, p.b, simnet.Link{Stall: 7})
-		p.dialled.Write([]byte("0123456789"))
-		time.Sleep(time.Hour)
-		p.dialled.CloseWrite()
-		p.accepted.SetReadDeadline(time.Now().Add(24 * time.Hour))
-		got, err := io.ReadAll(p.accepted)
-		if string(got) != "0123456" || !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("ReadAll = %q, %v, want 7 bytes, os.ErrDeadlineExceeded", got, err)
-		}
-		p.accepted.SetReadDeadline(time.Time{})
-		p.network.SetLinks(simnet.Link{})
-		receive(t, p.accepted, []byte("789"))
-	})
+	for _, text := range []string{"0123456789", "0123456"} {
+		virtually(t, func(t *testing.T) {
+			p := newPair(t, 1, simnet.Link{})
+			p.network.SetLink(p.a, p.b, simnet.Link{Stall: 7})
+			io.WriteString(p.dialled, text)
+			time.Sleep(time.Hour)
+			p.dialled.CloseWrite()
+			p.accepted.SetReadDeadline(time.Now().Add(24 * time.Hour))
+			got, err := io.ReadAll(p.accepted)
+			if string(got) != "0123456" || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("ReadAll = %q, %v, want 7 bytes, os.ErrDeadlineExceeded", got, err)
+			}
+			p.accepted.SetReadDeadline(time.Time{})
+			p.network.SetLinks(simnet.Link{})
+			receive(t, p.accepted, []byte(text[7:]))
+		})
+	}
 }
 
 func TestReset(t *testing.T) {
@@ -389,6 +404,7 @@ func TestReset(t *testing.T) {
 func TestClosedStreamsFallSilent(t *testing.T) {
 	for name, end := range map[string]func(p *pair){
 		"both":        func(p *pair) { p.dialled.Close(); p.accepted.Close() },
+		"read":        func(p *pair) { p.dialled.Close(); io.Copy(io.Discard, p.accepted); p.accepted.Close() },
 		"one":         func(p *pair) { p.dialled.Close(); p.network.Cut(p.a, p.b) },
 		"nobody":      func(p *pair) { p.network.Partition([]*simnet.Host{p.a}) },
 		"full":        func(p *pair) { p.dialled.SetWriteDeadline(time.Now()); p.dialled.Close() },

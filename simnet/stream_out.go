@@ -9,9 +9,9 @@ const (
 	maxFlight  = 512 // segments that are under way at once
 	reordering = 3   // so many later segments may arrive before one that is not lost
 
-	handshakeTimeout = time.Second // until SYN is sent again; it doubles each time, as all do
-	minVariance      = 200 * time.Millisecond
-	maxTimeout       = 2 * time.Minute
+	firstTimeout = time.Second // until a round trip was measured; a time-out doubles each time
+	minVariance  = 200 * time.Millisecond
+	maxTimeout   = 2 * time.Minute
 )
 
 // outgoing is the half of a stream that sends. Offsets are as those of incoming.
@@ -25,7 +25,7 @@ type outgoing struct {
 	flight  []stretch // sent or about to be, and not acknowledged; by offset
 
 	transmissions, latest uint64        // so far, and the last one that is known to have arrived
-	srtt, rttvar          time.Duration // as RFC 6298 has them
+	srtt, rttvar, rto     time.Duration // as RFC 6298 has them
 
 	started time.Time // the timer
 	since   time.Time // there has been no progress
@@ -43,7 +43,8 @@ type stretch struct {
 
 // newOutgoing returns the half of a stream that has a SYN to send.
 func newOutgoing(now time.Time) outgoing {
-	return outgoing{acked: -1, flight: []stretch{{from: -1, to: 0, due: true}}, started: now, since: now}
+	syn := stretch{from: -1, to: 0, due: true}
+	return outgoing{acked: -1, flight: []stretch{syn}, rto: firstTimeout, started: now, since: now}
 }
 
 // put takes as much of payload as there is room for.
@@ -156,17 +157,14 @@ func (o *outgoing) acknowledge(now time.Time, ack int64, transmission uint64) bo
 func (o *outgoing) measure(rtt time.Duration) {
 	if o.srtt == 0 && o.rttvar == 0 {
 		o.srtt, o.rttvar = rtt, rtt/2
-		return
+	} else {
+		o.rttvar += ((o.srtt - rtt).Abs() - o.rttvar) / 4
+		o.srtt += (rtt - o.srtt) / 8
 	}
-	o.rttvar += ((o.srtt - rtt).Abs() - o.rttvar) / 4
-	o.srtt += (rtt - o.srtt) / 8
+	o.rto = o.srtt + max(4*o.rttvar, minVariance)
 }
 
 // timeout is how long to wait for an acknowledgement.
 func (o *outgoing) timeout() time.Duration {
-	first := handshakeTimeout
-	if o.acked >= 0 {
-		first = o.srtt + max(4*o.rttvar, minVariance)
-	}
-	return min(first<<min(o.tries, 12), maxTimeout)
+	return min(o.rto<<min(o.tries, 12), maxTimeout)
 }

@@ -1,13 +1,10 @@
 package simnet
 
 import (
-	"cmp"
 	"math"
 	"syscall"
 	"time"
 )
-
-const streamMTU = 1500 // bytes; of a link that does not say
 
 // A segment is a packet of a stream, and what TCP has in its header.
 type segment struct {
@@ -66,7 +63,7 @@ func (g *segment) arriveLocked(now time.Time) Fate {
 func (s *stream) receiveLocked(now time.Time, g *segment) {
 	s.heard = now
 	if g.rst {
-		s.dieLocked(s.resetError())
+		s.dieLocked(s.resetErrorLocked())
 		return
 	}
 	if g.syn {
@@ -102,8 +99,8 @@ func (s *stream) receiveLocked(now time.Time, g *segment) {
 	s.flushLocked(now)
 }
 
-// resetError is what a reset means.
-func (s *stream) resetError() error {
+// resetErrorLocked is what a reset means.
+func (s *stream) resetErrorLocked() error {
 	switch {
 	case s.out.acked < 0:
 		return syscall.ECONNREFUSED
@@ -132,7 +129,7 @@ func (s *stream) flushLocked(now time.Time) {
 
 // sendLocked sends one segment, if there is one to be sent.
 func (s *stream) sendLocked(now time.Time) bool {
-	size, limit := s.limits()
+	size, limit := s.limitsLocked()
 	s.out.extend(now, size, limit)
 	if e, ok := s.out.transmit(now, size); ok {
 		payload := s.out.payload(e)
@@ -153,24 +150,20 @@ func (s *stream) sendLocked(now time.Time) bool {
 	return false
 }
 
-// limits returns how many bytes a segment may carry, and from which offset on
-// the link carries nothing.
-func (s *stream) limits() (size, limit int64) {
+// limitsLocked returns how many bytes a segment may carry, and from which offset
+// on the link carries nothing.
+func (s *stream) limitsLocked() (size, limit int64) {
 	if s.lane == nil {
 		return 1, 0
 	}
 	link := &s.lane.link
-	size = max(1, int64(cmp.Or(link.MTU, streamMTU))-tcp.headerLength(s.remote.Addr()))
-	if link.Slice > 0 {
-		size = min(size, int64(link.Slice))
-	}
 	limit = math.MaxInt64
 	for _, end := range []int64{link.Stall, link.Reset} {
 		if end > 0 {
 			limit = min(limit, end)
 		}
 	}
-	return size, limit
+	return link.segment(s.remote.Addr()), limit
 }
 
 // transmitLocked sends a segment, with the news that every segment brings.

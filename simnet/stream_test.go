@@ -45,6 +45,15 @@ func newPair(t testing.TB, seed uint64, link simnet.Link) *pair {
 	n := simnet.New(seed)
 	p := &pair{network: n, a: n.Host("alice"), b: n.Host("bob")}
 	n.SetLinks(link)
+	if _, ok := t.(*testing.T); ok {
+		var last time.Time
+		n.Observe(func(at time.Time, _, _ netip.AddrPort, _ []byte, _ simnet.Fate) {
+			if at.Before(last) {
+				t.Errorf("at %v something happens after what happened at %v", at, last)
+			}
+			last = at
+		})
+	}
 	p.listener = listen(t, p.b, "bob:8080")
 	p.dialled = dial(t, p.a, "bob:8080")
 	p.accepted = accept(t, p.listener)

@@ -15,8 +15,8 @@ const (
 	patience       = 924600 * time.Millisecond
 )
 
-// due returns when the timer should go off: zero, if it need not.
-func (s *stream) due() time.Time {
+// dueLocked returns when the timer should go off: zero, if it need not.
+func (s *stream) dueLocked() time.Time {
 	switch {
 	case s.dead:
 	case !s.out.isIdle():
@@ -30,7 +30,7 @@ func (s *stream) due() time.Time {
 // armLocked sets the timer. One that would go off too early stays: it is set
 // again then.
 func (s *stream) armLocked(now time.Time) {
-	at := s.due()
+	at := s.dueLocked()
 	if at.IsZero() || !s.alarm.IsZero() && !at.Before(s.alarm) {
 		return
 	}
@@ -48,7 +48,7 @@ func (s *stream) armLocked(now time.Time) {
 // ringLocked does what is due: it sends the first segment again, or asks for a
 // sign of life.
 func (s *stream) ringLocked(now time.Time) {
-	at, o := s.due(), &s.out
+	at, o := s.dueLocked(), &s.out
 	if at.IsZero() {
 		return
 	}
@@ -58,7 +58,7 @@ func (s *stream) ringLocked(now time.Time) {
 	}
 	idle := o.isIdle()
 	switch {
-	case idle && o.tries == keepAliveProbes, !idle && now.Sub(o.since) >= s.patience():
+	case idle && o.tries == keepAliveProbes, !idle && now.Sub(o.since) >= s.patienceLocked():
 		s.dieLocked(syscall.ETIMEDOUT)
 		return
 	case s.closed && len(o.flight) == 0 && o.timeout() == maxTimeout:
@@ -75,8 +75,8 @@ func (s *stream) ringLocked(now time.Time) {
 	s.flushLocked(now)
 }
 
-// patience is how long the stream waits for progress.
-func (s *stream) patience() time.Duration {
+// patienceLocked is how long the stream waits for progress.
+func (s *stream) patienceLocked() time.Duration {
 	switch {
 	case s.out.acked >= 0:
 		return patience

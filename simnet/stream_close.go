@@ -1,0 +1,125 @@
+package simnet
+
+import (
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// CloseWrite ends what this end sends: the other end reads [io.EOF] after it.
+func (s *stream) CloseWrite() error {
+	return s.shutdown(func(now time.Time) {
+		s.out.end(now)
+		wake(s.writable)
+		s.flushLocked(now)
+	})
+}
+
+// CloseRead makes Read return [io.EOF] once it has returned what has arrived.
+// The other end does not learn of it.
+func (s *stream) CloseRead() error {
+	return s.shutdown(func(time.Time) {
+		s.in.shut = true
+		wake(s.readable)
+	})
+}
+
+func (s *stream) shutdown(half func(now time.Time)) error {
+	now := s.host.network.lock()
+	defer s.host.network.unlock(now)
+	switch {
+	case s.closed:
+		return s.fail("close", net.ErrClosed)
+	case s.dead:
+		return s.fail("close", os.NewSyscallError("shutdown", syscall.ENOTCONN))
+	}
+	half(now)
+	return nil
+}
+
+// SetLinger makes Close reset the stream for 0, and send what was written in the
+// background, as it does by default, for any other number of seconds.
+func (s *stream) SetLinger(seconds int) error {
+	s.host.network.mu.Lock()
+	defer s.host.network.mu.Unlock()
+	if s.closed {
+		return s.fail("set", net.ErrClosed)
+	}
+	s.abrupt = seconds == 0
+	return nil
+}
+
+// Close returns at once. What was written is sent all the same, unless there is
+// unread input: then the other end is reset.
+func (s *stream) Close() error {
+	now := s.host.network.lock()
+	defer s.host.network.unlock(now)
+	if s.closed {
+		return s.fail("close", net.ErrClosed)
+	}
+	s.closed = true
+	close(s.gone)
+	switch {
+	case s.dead:
+	case s.abrupt || len(s.in.unread) > 0:
+		s.resetLocked(now, nil)
+	default:
+		s.out.end(now)
+		s.flushLocked(now)
+	}
+	s.in.unread = nil
+	return nil
+}
+
+// resetLocked tells the other end that the stream is no more.
+func (s *stream) resetLocked(now time.Time, fault error) {
+	s.transmitLocked(now, segment{rst: true})
+	s.dieLocked(fault)
+}
+
+// vanishLocked is what a crash does.
+func (s *stream) vanishLocked() {
+	s.dieLocked(nil)
+	if !s.closed {
+		s.closed = true
+		close(s.gone)
+	}
+}
+
+// dieLocked ends the stream at both sides of this end. What has arrived can
+// still be read.
+func (s *stream) dieLocked(fault error) {
+	if s.dead {
+		return
+	}
+	s.dead, s.fault = true, fault
+	s.forgetLocked()
+	s.settleLocked()
+	s.in.ahead, s.out.data, s.out.flight = nil, nil, nil
+	wake(s.readable)
+	wake(s.writable)
+}
+
+// hasPortLocked reports whether no other stream can have these ends.
+func (s *stream) hasPortLocked() bool { return s.host.streams[s.ends] == s }
+
+// forgetLocked gives the port back.
+func (s *stream) forgetLocked() {
+	if s.hasPortLocked() {
+		delete(s.host.streams, s.ends)
+	}
+}
+
+// settleLocked ends the handshake, well or not.
+func (s *stream) settleLocked() {
+	if s.listener != nil {
+		s.listener.settleLocked(s)
+		s.listener = nil
+	}
+	select {
+	case <-s.settled:
+	default:
+		close(s.settled)
+	}
+}

@@ -23,8 +23,11 @@ const (
 	maxRetry   = 500 * time.Millisecond
 )
 
-// A goodbye is said so many times, a retransmission time-out apart.
-const goodbyes = 4
+// A goodbye that is not answered is said so many times, this far apart.
+const (
+	goodbyes = 8
+	byeRetry = firstRetry
+)
 
 // An association is what two ends know of each other, from a handshake to a
 // goodbye or until one gives up.
@@ -185,6 +188,6 @@ func (e *engine) sayGoodbye(now time.Time, p *peer) {
 	}
 	a.state = leaving
 	a.retries++
-	a.retryAt = now.Add(a.sender.rtt.timeout(0))
+	a.retryAt = now.Add(byeRetry)
 	e.emit(p.address, appendChunk(appendHeader(e.buffer(), a.tags()), bye))
 }

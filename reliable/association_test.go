@@ -2,6 +2,9 @@ package reliable
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +56,22 @@ func TestLossIsRepairedAfterThreeOvertook(t *testing.T) {
 	w.wantRead(bob, "one", "two", "three", "four", "five")
 }
 
+// Much data goes both ways: not every ACK fits beside it.
+func TestBothWaysAtOnce(t *testing.T) {
+	w := newWorld(t)
+	dice := rand.New(rand.NewPCG(1, 1))
+	w.fate = func(flying) int { return dice.IntN(4) } // copies
+	var want []string
+	for i := range 100 {
+		want = append(want, strings.Repeat(fmt.Sprint(i), 500))
+		w.send(alice, bob, want[i])
+		w.send(bob, alice, want[i])
+	}
+	w.run(time.Minute)
+	w.wantRead(alice, want...)
+	w.wantRead(bob, want...)
+}
+
 func TestGoodbye(t *testing.T) {
 	w := newWorld(t)
 	w.befriend(alice, bob)
@@ -74,12 +93,12 @@ func TestGoodbyeIsRepeatedButNotForEver(t *testing.T) {
 	w.engines[alice].leave(w.now)
 	w.collect()
 	w.inject(bob, alice, appendAck(appendHeader(nil, w.life(bob, alice).tags()), acknowledgement{next: 1}))
-	w.run(goodbyes*minTimeout - ms)
+	w.run(goodbyes*byeRetry - ms)
 	if w.engines[alice].gone() {
 		t.Error("alice is gone too early")
 	}
 	w.run(2 * ms)
-	w.wantSeen("BYE", "BYE", "BYE", "BYE")
+	w.wantSeen(slices.Repeat([]string{"BYE"}, goodbyes)...)
 	if !w.engines[alice].gone() || w.engines[alice].unfinished() != nil {
 		t.Error("alice is not gone")
 	}
@@ -101,6 +120,35 @@ func TestWhoLeavesStillAcknowledges(t *testing.T) {
 		}
 	}
 	w.wantRead(alice)
+}
+
+// Two that leave at once wait for each other's last words. Nobody can promise
+// that they come.
+func TestTwoThatLeaveAtOnce(t *testing.T) {
+	failed := 0
+	for seed := range uint64(200) {
+		w := newWorld(t)
+		dice := rand.New(rand.NewPCG(seed, 2))
+		w.fate = func(flying) int {
+			if dice.Float64() < 0.3 {
+				return 0
+			}
+			return 1
+		}
+		w.send(alice, bob, "bye")
+		w.send(bob, alice, "bye")
+		w.engines[alice].leave(w.now)
+		w.engines[bob].leave(w.now)
+		w.run(30 * time.Second)
+		for _, e := range w.engines {
+			if e.unfinished() != nil {
+				failed++
+			}
+		}
+	}
+	if failed > 2 {
+		t.Errorf("of 200 goodbyes, %d failed", failed)
+	}
 }
 
 // The window that nobody reads is no reason to wait any more.

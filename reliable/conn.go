@@ -32,7 +32,6 @@ const (
 type Conn struct {
 	socket       *endpoint.Socket
 	self         endpoint.Self
-	stats        *counters
 	closeTimeout time.Duration
 
 	readBy, writeBy deadline.Deadline
@@ -59,7 +58,6 @@ func newConn(conn net.PacketConn, cfg Config, stats *counters) *Conn {
 	c := &Conn{
 		socket:       endpoint.NewSocket(conn),
 		self:         endpoint.Self{Address: endpoint.Of(conn.LocalAddr())},
-		stats:        stats,
 		closeTimeout: cfg.CloseTimeout,
 		readable:     make(chan struct{}, 1),
 		more:         make(chan struct{}, 1),

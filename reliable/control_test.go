@@ -37,6 +37,9 @@ func TestBackoffDoublesTwice(t *testing.T) {
 			t.Errorf("timeout(%d) = %v, want %v", backoff, got, want)
 		}
 	}
+	if got := new(rtt).timeout(5); got != firstTimeout {
+		t.Errorf("without a sample, timeout(5) = %v, want %v", got, firstTimeout)
+	}
 	r.smoothed = 3 * time.Second
 	if got := r.timeout(1); got != maxTimeout {
 		t.Errorf("timeout(1) = %v, want %v", got, maxTimeout)

@@ -91,7 +91,8 @@
 // A segment is sent again when three later ones overtook it, more where the
 // network proves to reorder, or when the retransmission time-out is over. That
 // is computed from the round trips as RFC 6298 says, is from 200 milliseconds to
-// 5 seconds long, and doubles, twice at most, as long as nothing comes back.
+// 5 seconds long, and doubles, twice at most, as long as nothing comes back; it
+// is 1 second before the first round trip.
 // Each transmission has a number, which the receiver tells: it is always known
 // which one was answered.
 //

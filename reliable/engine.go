@@ -111,6 +111,9 @@ func (e *engine) receiveChunk(now time.Time, p *peer, k kind, body []byte) {
 			e.stats.duplicate.Add(1)
 		}
 		e.deliver(delivery{p, messages, nil})
+		if a.state == leaving {
+			a.retries = 0
+		}
 	case ack:
 		acknowledged, ok := parseAck(body, e.spans[:0])
 		e.spans = acknowledged.ranges
@@ -121,9 +124,10 @@ func (e *engine) receiveChunk(now time.Time, p *peer, k kind, body []byte) {
 			p.wakeWriters()
 		}
 	case bye:
-		// A goodbye that comes while this end says its own may overtake what is still
-		// on its way. It is repeated.
+		// Who says goodbye waits for the answer, and acknowledges meanwhile: there is
+		// still time for the last words of this end, if it leaves too.
 		if e.leaving && a.sender.outstanding() {
+			a.sender.expires = now
 			return
 		}
 		e.emit(p.address, appendChunk(appendHeader(e.buffer(), a.tags()), gone))
@@ -144,7 +148,7 @@ func (e *engine) deliver(d delivery) {
 	e.ready = append(e.ready, d)
 }
 
-// read takes the next message, as far as p has room, or error.
+// read takes what is ready first: a message, as far as b has room, or an error.
 func (e *engine) read(now time.Time, b []byte) (n int, from netip.AddrPort, err error) {
 	d := &e.ready[0]
 	p := d.peer
@@ -156,7 +160,7 @@ func (e *engine) read(now time.Time, b []byte) (n int, from netip.AddrPort, err 
 		d.messages--
 	}
 	if d.messages == 0 {
-		e.ready = e.ready[1:]
+		e.dropDelivery()
 	}
 	if p.life == nil {
 		e.forget(p)
@@ -164,6 +168,15 @@ func (e *engine) read(now time.Time, b []byte) (n int, from netip.AddrPort, err 
 		e.touch(now, p)
 	}
 	return n, from, err
+}
+
+func (e *engine) dropDelivery() {
+	e.ready[0] = delivery{}
+	if len(e.ready) == 1 {
+		e.ready = e.ready[:0] // its place serves again
+	} else {
+		e.ready = e.ready[1:]
+	}
 }
 
 // send queues a message. If there is no room for it, it returns what is closed

@@ -23,13 +23,16 @@ func (e *engine) receiveHello(now time.Time, from netip.AddrPort, t tags) {
 // receiveCookie goes on to the ECHO, if the HELLO was ours.
 func (e *engine) receiveCookie(now time.Time, from netip.AddrPort, t tags, body []byte) {
 	p := e.peers[from]
-	if p == nil || p.life == nil || p.life.state > echoing || p.life.local != t.to {
+	if p == nil || p.life == nil || p.life.local != t.to {
 		e.stats.stray.Add(1)
 		return
 	}
 	a := p.life
 	a.cookie = [cookieSize]byte(body)
 	if a.state == greeting {
+		if a.retries == 1 { // else nobody knows which HELLO was answered
+			a.sender.rtt.sample(now.Sub(a.retryAt.Add(-firstRetry)))
+		}
 		a.state, a.retries, a.retryAt = echoing, 0, now
 		e.touch(now, p)
 	}

@@ -28,6 +28,25 @@ func TestHandshakeHasFourSteps(t *testing.T) {
 	}
 }
 
+// Where a HELLO was repeated, the answer may be to either.
+func TestHandshakeTellsTheRoundTripUnlessRepeated(t *testing.T) {
+	for lost, want := range []time.Duration{2 * halfTrip, 0} {
+		w := newWorld(t)
+		w.fate = func(f flying) int {
+			if f.String() == "HELLO" && lost > 0 {
+				lost--
+				return 0
+			}
+			return 1
+		}
+		w.send(alice, bob, "a")
+		w.run(time.Duration(lost)*firstRetry + 2*halfTrip + ms)
+		if got := w.life(alice, bob).sender.rtt.smoothed; got != want {
+			t.Errorf("round trip %v, want %v", got, want)
+		}
+	}
+}
+
 func TestHandshakeSurvivesTheLossOfEachStep(t *testing.T) {
 	for _, step := range []string{"HELLO", "COOKIE", "ECHO", "WELCOME"} {
 		w := newWorld(t)

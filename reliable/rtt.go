@@ -18,7 +18,7 @@ type rtt struct {
 
 // sample tells of one round trip. Transmission numbers tell which transmission
 // of a segment was answered, so that every answer counts, also to one that was
-// sent again (Karn's algorithm is not needed).
+// sent again. (Karn's algorithm, which leaves those out, is for the handshake.)
 func (r *rtt) sample(d time.Duration) {
 	d = max(d, 1)
 	if r.smoothed == 0 {
@@ -30,11 +30,13 @@ func (r *rtt) sample(d time.Duration) {
 }
 
 // timeout is how long to wait for an acknowledgement after backoff time-outs in
-// a row.
+// a row. As long as no round trip is known, it stays what it is at first: long
+// enough for most, and none may ever be known if it grew while half of all that
+// is sent gets lost.
 func (r *rtt) timeout(backoff int) time.Duration {
-	d := firstTimeout
-	if r.smoothed > 0 {
-		d = max(r.smoothed+4*r.variation, minTimeout)
+	if r.smoothed == 0 {
+		return firstTimeout
 	}
+	d := max(r.smoothed+4*r.variation, minTimeout)
 	return min(d<<min(backoff, maxBackoff), maxTimeout)
 }

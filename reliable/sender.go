@@ -3,6 +3,7 @@ package reliable
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"time"
 )
 
@@ -134,9 +135,12 @@ func (s *sender) acknowledged(now time.Time, a acknowledgement) bool {
 	}
 	limited := !s.congestion.allows(s.flight)
 	arrived := 0
-	for ; s.first < a.next; s.first++ {
-		arrived += s.settle(s.first, a.transmission)
-		s.segments = s.segments[1:]
+	for number := s.first; number < a.next; number++ {
+		arrived += s.settle(number, a.transmission)
+	}
+	if a.next > s.first {
+		s.segments = slices.Delete(s.segments, 0, int(a.next-s.first))
+		s.first = a.next
 	}
 	for _, r := range a.ranges {
 		for number := max(r.first, s.first); number < r.end; number++ {
@@ -185,18 +189,19 @@ func (s *sender) settle(number, largest uint64) int {
 // window of n, only n-1 can.
 func (s *sender) findLost() {
 	enough := uint64(min(max(int(s.congestion.window)-1, 1), s.overtakers))
-	for len(s.sent) > 0 {
-		number := s.sent[0].segment
-		if s.inFlight(number) && s.segments[number-s.first].transmission == s.oldest {
-			if s.oldest+enough > s.largest {
-				return
+	done := 0
+	for ; done < len(s.sent); done++ {
+		number, sending := s.sent[done].segment, s.oldest+uint64(done)
+		if s.inFlight(number) && s.segments[number-s.first].transmission == sending {
+			if sending+enough > s.largest {
+				break
 			}
 			s.lose(number)
-			s.congestion.lost(s.oldest, s.nextTransmission())
+			s.congestion.lost(sending, s.nextTransmission())
 		}
-		s.sent = s.sent[1:]
-		s.oldest++
 	}
+	s.sent = slices.Delete(s.sent, 0, done)
+	s.oldest += uint64(done)
 }
 
 // inFlight reports whether a segment is on its way.

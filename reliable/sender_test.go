@@ -136,14 +136,15 @@ func TestReorderingTakesMoreOvertakers(t *testing.T) {
 
 func TestTimeoutSendsTheOldestAgain(t *testing.T) {
 	s := newTestSender(20)
+	s.rtt.sample(100 * ms)
 	now := time.Unix(1e9, 0)
 	transmit(s, now)
-	if want := now.Add(firstTimeout); !s.expires.Equal(want) {
+	if want := now.Add(300 * ms); !s.expires.Equal(want) {
 		t.Fatalf("expires at %v, want %v", s.expires, want)
 	}
 	s.timeout()
 	wantSent(t, s, now, 0, 1)
-	if want := now.Add(2 * firstTimeout); !s.expires.Equal(want) {
+	if want := now.Add(600 * ms); !s.expires.Equal(want) {
 		t.Errorf("expires at %v, want %v", s.expires, want)
 	}
 	acknowledge(t, s, now, acknowledgement{next: 2, transmission: 12})

@@ -63,6 +63,9 @@ func (w *world) collect() {
 		batch := e.out
 		e.out = nil
 		for _, d := range batch {
+			if len(d.payload) > maxDatagram {
+				w.t.Fatalf("a datagram of %d bytes", len(d.payload))
+			}
 			f := flying{from, d.to, slices.Clone(d.payload), w.now.Add(halfTrip)}
 			w.seen = append(w.seen, f.String())
 			copies := 1

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -79,11 +78,7 @@ func (cfg *Config) NewPeer(address string, peers []string) (*Peer, error) {
 		done:    newLatch(),
 	}
 	if p.self.Address.Addr().IsUnspecified() {
-		localIPs := LocalIPs
-		if n, ok := full.Network.(interface{ LocalIPs() ([]netip.Addr, error) }); ok {
-			localIPs = n.LocalIPs
-		}
-		if p.self.IPs, err = localIPs(); err != nil {
+		if p.self.IPs, err = system.LocalIPsOf(full.Network); err != nil {
 			conn.Close()
 			return nil, err
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/seed287501ae/sockets"
+	"github.com/seed287501ae/sockets/internal/endpoint"
+	"github.com/seed287501ae/sockets/internal/system"
 )
 
 // A Config makes networks that differ from that of [Over], which uses the zero
@@ -29,7 +31,8 @@ type Config struct {
 	// 1,024.
 	MaxPeers int
 
-	// CloseTimeout bounds the goodbye of Close. If zero, 3 seconds.
+	// CloseTimeout bounds the goodbye of Close. If zero, 10 seconds: a few losses in a row
+	// must not keep the last message from arriving.
 	CloseTimeout time.Duration
 }
 
@@ -40,7 +43,7 @@ func (cfg *Config) withDefaults() Config {
 	c.Silence = cmp.Or(c.Silence, 30*time.Second)
 	c.Window = max(cmp.Or(c.Window, 256<<10), minWindowBytes)
 	c.MaxPeers = cmp.Or(c.MaxPeers, 1024)
-	c.CloseTimeout = cmp.Or(c.CloseTimeout, 3*time.Second)
+	c.CloseTimeout = cmp.Or(c.CloseTimeout, 10*time.Second)
 	return c
 }
 
@@ -98,18 +101,10 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 
 // Resolve looks up a host name as the network beneath does.
 func (n *Network) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
-	if base, ok := n.base.(interface {
-		Resolve(ctx context.Context, host string) ([]netip.Addr, error)
-	}); ok {
-		return base.Resolve(ctx, host)
-	}
-	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return endpoint.LookUp(ctx, n.base, host)
 }
 
 // LocalIPs returns the addresses that the network beneath has.
 func (n *Network) LocalIPs() ([]netip.Addr, error) {
-	if base, ok := n.base.(interface{ LocalIPs() ([]netip.Addr, error) }); ok {
-		return base.LocalIPs()
-	}
-	return sockets.LocalIPs()
+	return system.LocalIPsOf(n.base)
 }

@@ -87,6 +87,15 @@ func LocalIPs() ([]netip.Addr, error) {
 	return ips, nil
 }
 
+// LocalIPsOf returns the addresses that a network has: what its method LocalIPs
+// returns, if it has one, else those of the machine.
+func LocalIPsOf(network any) ([]netip.Addr, error) {
+	if n, ok := network.(interface{ LocalIPs() ([]netip.Addr, error) }); ok {
+		return n.LocalIPs()
+	}
+	return LocalIPs()
+}
+
 // is reports whether err is a system error, by its number on Unix or by the one
 // that Windows has for it.
 func is(err error, unix, windows syscall.Errno) bool {

@@ -71,7 +71,7 @@ func (h *Host) bind(network string, local, remote netip.AddrPort) (*packetConn, 
 	case !ip.IsUnspecified() && !h.hasIP(ip):
 		return nil, os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)
 	}
-	port, err := h.portLocked(local.Port(), func(port uint16) bool {
+	port, err := h.portLocked(udp, local.Port(), func(port uint16) bool {
 		return !slices.ContainsFunc(h.packets[port], func(c *packetConn) bool {
 			return overlap(network, ip, c.network, c.local.Addr()) && !(group.IsValid() && c.group.IsValid())
 		})

@@ -49,7 +49,7 @@
 // and Reorder are probabilities. With the zero Link nothing is lost, and all
 // arrives at once and in order. Where every second packet gets lost,
 //
-//	n := simnet.New(17)
+//	n := simnet.New(179)
 //	n.SetLinks(simnet.Link{Loss: 0.5})
 //
 // and the sender sends
@@ -63,6 +63,8 @@
 //	to
 //	be
 //	not
+//
+// The example of [Link] is the whole program.
 //
 // # Virtual time
 //
@@ -149,8 +151,8 @@
 //
 // and of nothing else: not of the scheduler, of the speed of the machine, or of
 // other hosts. So the same seed gives the same faults, and a test either always
-// fails or never does. [Seed] gives a test another seed in each run. If it fails
-// it says
+// fails or never does. [Seed] gives a test another seed in each run, and tells it
+// to the log of the test:
 //
 //	simnet: to repeat this run: SIMNET_SEED=13891176665706064842
 //
@@ -159,6 +161,9 @@
 // What the program itself does by chance the seed cannot repeat: which of two
 // goroutines sends first at the same moment, for example. That decides who has
 // which number on a way that they share, and who finds the last place in a queue.
+// And it decides who gets which port where several bind port 0 or dial at the same
+// moment, and with the port other faults. So let them bind ports that they name, or
+// dial from one goroutine.
 //
 // # Looking on
 //

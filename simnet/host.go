@@ -30,7 +30,7 @@ type Host struct {
 	packets   map[uint16][]*packetConn // by port
 	listeners map[uint16][]*listener   // by port
 	streams   map[ends]*stream         // until they have ended
-	used      int                      // the ephemeral port to try next, less the first
+	used      [2]int                   // by protocol, the ephemeral port to try next, less the first
 }
 
 // Addr returns the host's first IP address.
@@ -85,7 +85,7 @@ func (h *Host) Crash() {
 		}
 	}
 	for _, s := range h.streams {
-		s.vanishLocked()
+		s.vanishLocked(now)
 	}
 }
 
@@ -102,7 +102,7 @@ func (h *Host) Restart() {
 // for one of them; and of the addresses of a name, one of IPv4 comes first.
 func (h *Host) resolve(ctx context.Context, network, address string, dial bool) (netip.AddrPort, error) {
 	if err := ctx.Err(); err != nil {
-		return netip.AddrPort{}, err
+		return netip.AddrPort{}, contextError(err)
 	}
 	if address == "" && !dial {
 		address = ":"
@@ -118,7 +118,7 @@ func (h *Host) resolve(ctx context.Context, network, address string, dial bool) 
 	ips := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	if host != "" {
 		if ips, err = h.Resolve(ctx, host); err != nil {
-			return netip.AddrPort{}, err
+			return netip.AddrPort{}, contextError(err)
 		}
 	}
 	only4, only6 := strings.HasSuffix(network, "4"), strings.HasSuffix(network, "6")
@@ -196,7 +196,7 @@ func overlap(network1 string, local1 netip.Addr, network2 string, local2 netip.A
 
 // portLocked returns the port that a socket gets: the one asked for, or a free
 // one for 0, if isFree says so.
-func (h *Host) portLocked(asked uint16, isFree func(port uint16) bool) (uint16, error) {
+func (h *Host) portLocked(p protocol, asked uint16, isFree func(port uint16) bool) (uint16, error) {
 	if asked != 0 {
 		if isFree(asked) {
 			return asked, nil
@@ -205,8 +205,8 @@ func (h *Host) portLocked(asked uint16, isFree func(port uint16) bool) (uint16, 
 	}
 	const ports = lastPort - firstEphemeral + 1
 	for range ports {
-		port := uint16(firstEphemeral + h.used)
-		h.used = (h.used + 1) % ports
+		port := uint16(firstEphemeral + h.used[p])
+		h.used[p] = (h.used[p] + 1) % ports
 		if isFree(port) {
 			return port, nil
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -63,20 +64,47 @@ func TestHostsHaveAddressesAndNames(t *testing.T) {
 }
 
 func TestHostPanics(t *testing.T) {
-	for _, s := range []string{
-		"10.0.0.1", "alice", "Alice", "", "localhost", "alice:80", "10.0.0.0/8", "two words",
-		"0.0.0.0", "::", "127.0.0.1", "::1", "224.0.0.1", "ff02::1", "255.255.255.255", "fe80::1%eth0",
+	const exists, impossible = "exists already", "neither a name nor an address"
+	for s, want := range map[string]string{
+		"10.0.0.1": exists, "::ffff:10.0.0.1": exists, "alice": exists, "Alice": exists,
+		"": impossible, "localhost": impossible, "alice:80": impossible, "10.0.0.0/8": impossible, "two words": impossible,
+		"0.0.0.0": impossible, "::": impossible, "127.0.0.1": impossible, "::1": impossible, "224.0.0.1": impossible,
+		"ff02::1": impossible, "255.255.255.255": impossible, "fe80::1%eth0": impossible,
 	} {
 		n := simnet.New(1)
 		n.Host("alice")
 		func() {
 			defer func() {
-				if recover() == nil {
-					t.Errorf("Host(%q) does not panic", s)
+				if said := fmt.Sprint(recover()); !strings.Contains(said, want) || !strings.Contains(said, fmt.Sprintf("%q", s)) {
+					t.Errorf("Host(%q) panics with %s, want that it %s", s, said, want)
 				}
 			}()
 			n.Host(s)
 		}()
+	}
+}
+
+// A socket of one protocol takes no port from the other, whose flows stay as
+// they were.
+func TestEphemeralPortsOfAProtocol(t *testing.T) {
+	h := simnet.New(1).Host()
+	for i := range 3 {
+		want := fmt.Sprint(49152 + i)
+		conn, err := h.ListenPacket(t.Context(), "udp", ":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		listener, err := h.Listen(t.Context(), "tcp", ":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		for _, address := range []net.Addr{conn.LocalAddr(), listener.Addr()} {
+			if _, port, _ := net.SplitHostPort(address.String()); port != want {
+				t.Errorf("the %s port is %s, want %s", address.Network(), port, want)
+			}
+		}
 	}
 }
 

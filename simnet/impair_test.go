@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -388,6 +389,83 @@ func TestImpairCloseSendsWhatIsOnItsWay(t *testing.T) {
 	})
 }
 
+// However bad the link is, Close takes no longer, and nothing gets lost.
+func TestImpairCloseLeavesWhatTakesLongToTheBackground(t *testing.T) {
+	const goodbye = 2 * time.Second
+	for delay, want := range map[time.Duration]time.Duration{0: 0, time.Second: time.Second, time.Hour: goodbye} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newImpairedHosts(t, simnet.Link{Delay: delay})
+			start := time.Now()
+			h.alice.WriteTo([]byte("goodbye"), bobAddr)
+			if err := h.alice.Close(); err != nil || time.Since(start) != want {
+				t.Errorf("Close returns %v after %v, want nil after %v", err, time.Since(start), want)
+			}
+			again, err := h.impaired.ListenPacket(t.Context(), "udp", ":1")
+			if free := err == nil; free != (want < goodbye) {
+				t.Errorf("with a delay of %v, the port is free after Close: %v", delay, free)
+			} else if free {
+				again.Close()
+			}
+			h.bob.SetReadDeadline(start.Add(delay + 1))
+			buffer := make([]byte, 100)
+			if n, _, err := h.bob.ReadFrom(buffer); string(buffer[:n]) != "goodbye" || err != nil || time.Since(start) != delay {
+				t.Errorf("%q, %v after %v, want goodbye after %v", buffer[:n], err, time.Since(start), delay)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		impaired, alice, bob := newImpairedStream(t, simnet.Link{Loss: 0.95})
+		alice.Write(make([]byte, 20_000))
+		start := time.Now()
+		if err := alice.Close(); err != nil || time.Since(start) != goodbye {
+			t.Errorf("Close of a stream returns %v after %v, want nil after %v", err, time.Since(start), goodbye)
+		}
+		if text, err := io.ReadAll(bob); len(text) != 20_000 || err != nil {
+			t.Errorf("%d bytes arrive, %v, want 20,000", len(text), err)
+		}
+		if sent, _ := impaired.Counters(); time.Since(start) <= goodbye || sent.Lost == 0 {
+			t.Errorf("the stream ends after %v, with %+v", time.Since(start), sent)
+		}
+	})
+}
+
+// A deadline of tomorrow does not keep a socket in memory that is closed today.
+func TestClosedSocketsForgetTheirDeadlines(t *testing.T) {
+	n := simnet.New(1)
+	plain := n.Host("10.0.0.1")
+	impaired := simnet.Impair(n.Host("10.0.0.2"), simnet.Link{})
+	listener, err := plain.Listen(t.Context(), "tcp", ":1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for what, network := range map[string]interface {
+		DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	}{"udp": plain, "udp, impaired": impaired, "tcp, impaired": impaired} {
+		forgotten := make(chan struct{})
+		conn, err := network.DialContext(t.Context(), what[:3], "10.0.0.1:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.SetFinalizer(conn, func(net.Conn) { close(forgotten) })
+		conn.SetDeadline(time.Now().Add(24 * time.Hour))
+		conn.Close()
+		conn = nil
+		for deadline := time.Now().Add(5 * time.Second); ; {
+			runtime.GC()
+			select {
+			case <-forgotten:
+			case <-time.After(time.Millisecond):
+				if time.Now().Before(deadline) {
+					continue
+				}
+				t.Errorf("%s: a closed socket stays in memory", what)
+			}
+			break
+		}
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
 
 func TestImpairedPacketDeadlines(t *testing.T) {
@@ -651,6 +729,29 @@ func TestImpairObserve(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+// An observer that is replaced while there is more to tell is told nothing more.
+func TestImpairObserveInTheMiddle(t *testing.T) {
+	for _, other := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newImpairedHosts(t, simnet.Link{Duplicate: 1})
+			var first, second []simnet.Fate
+			h.impaired.Observe(func(_ time.Time, _, _ netip.AddrPort, _ []byte, fate simnet.Fate) {
+				first = append(first, fate)
+				var next simnet.Observer
+				if other {
+					next = func(_ time.Time, _, _ netip.AddrPort, _ []byte, fate simnet.Fate) { second = append(second, fate) }
+				}
+				h.impaired.Observe(next)
+			})
+			h.alice.WriteTo([]byte("a"), bobAddr)
+			want := map[bool][]simnet.Fate{true: {simnet.Delivered, simnet.Delivered}}[other]
+			if !slices.Equal(first, []simnet.Fate{simnet.Sent}) || !slices.Equal(second, want) {
+				t.Errorf("the first is told %v, the second %v, want sent and %v", first, second, want)
+			}
+		})
+	}
 }
 
 func TestImpairTheKernel(t *testing.T) {

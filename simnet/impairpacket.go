@@ -301,21 +301,8 @@ func (c *impairedPacketConn) arrive(p parcel) {
 	}
 }
 
-// Close sends what is on its way, and closes.
 func (c *impairedPacketConn) Close() error {
-	c.owner.mu.Lock()
-	if isClosed(c.gone) {
-		c.owner.mu.Unlock()
-		return c.fail("close", nil, net.ErrClosed)
-	}
-	close(c.gone)
-	latest := c.out.latest
-	c.owner.mu.Unlock()
-	wake(c.out.ready)
-	c.flush(latest, goodbye)
-	err := c.base.Close()
-	c.pumps.Wait()
-	return err
+	return c.close(&c.out.way, func(time.Time) bool { return false }, func(bool) error { return c.base.Close() })
 }
 
 // A dialled connection as a packet connection.

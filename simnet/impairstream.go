@@ -318,51 +318,31 @@ func (s *impairedStream) receive() {
 	}
 }
 
-// Close sends what was written, and closes.
 func (s *impairedStream) Close() error {
 	ended := s.base.SetReadDeadline(time.Time{}) != nil
-	s.owner.mu.Lock()
-	if isClosed(s.gone) {
-		s.owner.mu.Unlock()
-		return s.fail("close", nil, net.ErrClosed)
-	}
-	close(s.gone)
-	now := time.Now()
-	unread := s.in.hasUnread(now)
-	s.out.end(now, net.ErrClosed)
-	if ended || unread {
-		s.out.breakOff(net.ErrClosed)
-	}
-	started, latest := s.started, s.out.latest
-	s.owner.mu.Unlock()
-	if !started {
-		return s.base.Close()
-	}
-	closed := make(chan error, 1)
-	go func() { closed <- s.finish(latest, unread, ended) }()
-	timer := time.NewTimer(max(latest.Sub(now), 0) + goodbye)
-	defer timer.Stop()
-	select {
-	case err := <-closed:
-		return err
-	case <-timer.C:
-		return nil
-	}
-}
-
-// finish closes the base when all is sent.
-func (s *impairedStream) finish(latest time.Time, unread, ended bool) error {
-	defer s.pumps.Wait()
-	if s.flush(latest, lingering) && !unread {
-		err := s.base.Close()
-		if ended {
-			return nil
+	unread := false
+	begin := func(now time.Time) (hurry bool) {
+		unread = s.in.hasUnread(now)
+		s.out.end(now, net.ErrClosed)
+		if ended || unread {
+			s.out.breakOff(net.ErrClosed)
 		}
-		return err
+		if !s.started {
+			close(s.sent)
+		}
+		return unread
 	}
-	s.breakOff(&s.out, os.ErrDeadlineExceeded)
-	s.abort()
-	return nil
+	return s.close(&s.out.way, begin, func(sent bool) error {
+		switch {
+		case ended:
+			return nil
+		case sent && !unread:
+			return s.base.Close()
+		}
+		s.breakOff(&s.out, os.ErrDeadlineExceeded)
+		s.abort()
+		return nil
+	})
 }
 
 // hasUnread reports whether there is something to read now.

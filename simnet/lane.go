@@ -24,19 +24,6 @@ type Counters struct {
 	Overflowed int64 // the socket's buffer was full
 }
 
-func (c *Counters) add(d Counters) {
-	c.Sent += d.Sent
-	c.Delivered += d.Delivered
-	c.Lost += d.Lost
-	c.Duplicated += d.Duplicated
-	c.Reordered += d.Reordered
-	c.Dropped += d.Dropped
-	c.Parted += d.Parted
-	c.TooBig += d.TooBig
-	c.Refused += d.Refused
-	c.Overflowed += d.Overflowed
-}
-
 // count counts one packet, or one copy.
 func (c *Counters) count(fate Fate) {
 	switch fate {
@@ -77,11 +64,7 @@ func (n *Network) Counters(from, to *Host) Counters {
 func (n *Network) Total() Counters {
 	now := n.lock()
 	defer n.unlock(now)
-	var total Counters
-	for _, l := range n.lanes {
-		total.add(l.counters)
-	}
-	return total
+	return n.total
 }
 
 // A Fate is what happens to a packet.
@@ -107,9 +90,12 @@ const (
 type Observer func(at time.Time, from, to netip.AddrPort, payload []byte, fate Fate)
 
 // Observe makes observer know of every packet from now on, in the order in which
-// things happen. It is called by whichever goroutine sends or changes something,
-// never twice at once, and may call the methods of the network and its sockets.
-// The one before it, if any, is told nothing more; a nil observer ends it.
+// things happen. It is called by whichever goroutine sends, receives or changes
+// something, never twice at once, and may call the methods of the network and its
+// sockets. While it waits, who called it waits too, the network goes on, and all
+// that it is still to be told is kept, without a bound. If it panics or ends its
+// goroutine, it is told the rest with what happens next. The one before it, if any,
+// is told nothing more; a nil observer ends it.
 func (n *Network) Observe(observer Observer) {
 	now := n.lock()
 	defer n.unlock(now)
@@ -146,15 +132,19 @@ func (w *witness) unlock(mu *sync.Mutex) {
 		return
 	}
 	w.telling = true
+	defer func() {
+		w.telling = false
+		mu.Unlock()
+	}()
 	for len(w.unseen) > 0 {
 		s, observer := w.unseen[0], w.observer
 		w.unseen = w.unseen[1:]
 		mu.Unlock()
-		observer(s.at, s.from, s.to, s.payload, s.fate)
-		mu.Lock()
+		func() {
+			defer mu.Lock() // also if the observer panics, or ends a test
+			observer(s.at, s.from, s.to, s.payload, s.fate)
+		}()
 	}
-	w.telling = false
-	mu.Unlock()
 }
 
 func (n *Network) seeLocked(now time.Time, p *packet, fate Fate) {
@@ -164,6 +154,7 @@ func (n *Network) seeLocked(now time.Time, p *packet, fate Fate) {
 // fateLocked counts and sees what happens to a packet on a lane.
 func (n *Network) fateLocked(now time.Time, l *lane, p *packet, fate Fate) {
 	l.counters.count(fate)
+	n.total.count(fate)
 	n.seeLocked(now, p, fate)
 }
 

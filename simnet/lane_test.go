@@ -2,6 +2,7 @@ package simnet_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed287501ae/sockets"
 	"github.com/seed287501ae/sockets/simnet"
 )
 
@@ -206,6 +208,54 @@ func TestMTU(t *testing.T) {
 			from.sendTo(fits+"x", b.AddrPort(1))
 			if got := to.payloads(time.Second); len(got) != 1 || got[0] != fits || n.Counters(a, b).TooBig != 1 {
 				t.Errorf("%s: %d arrive, %+v", address.a, len(got), n.Counters(a, b))
+			}
+		})
+	}
+}
+
+// What no link can have does no harm: all arrives, and not earlier than it was sent.
+func TestAbsurdLinks(t *testing.T) {
+	const (
+		never = time.Duration(math.MaxInt64)
+		year  = 365 * 24 * time.Hour
+	)
+	for _, test := range []struct {
+		link   simnet.Link
+		at     time.Duration // the first comes
+		within time.Duration // of jitter
+	}{
+		{simnet.Link{Loss: -1, Duplicate: -1, Reorder: -1, Delay: -1, Jitter: -1, Late: -1, Bandwidth: -1, Queue: -1, MTU: -1, Slice: -1, Stall: -1, Reset: -1}, 0, 0},
+		{simnet.Link{Delay: time.Second, Jitter: -time.Minute}, time.Second, 0},
+		{simnet.Link{Delay: -time.Second, Jitter: time.Minute}, 0, time.Minute},
+		{simnet.Link{Delay: never}, year, 0},
+		{simnet.Link{Delay: never, Jitter: never, Late: never, Reorder: 7}, 2 * year, year},
+		{simnet.Link{MTU: 1}, 0, 0},
+		{simnet.Link{Bandwidth: math.MaxInt64, Queue: math.MaxInt}, 0, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := simnet.New(1)
+			a, b := n.Host("10.0.0.1"), n.Host("10.0.0.2")
+			receiver := bindSocket(t, b, ":1")
+			arrives := func(what string, sender socket) {
+				sender.sendTo("x", b.AddrPort(1))
+				if got := receiver.waitFor(4 * year); len(got) != 1 || got[0].after < test.at || got[0].after > test.at+test.within {
+					t.Errorf("%s: over %+v, %v arrive, want one after %v", what, test.link, got, test.at)
+				}
+			}
+			impaired := simnet.Impair(a, test.link)
+			arrives("impaired", socket{bind(t, impaired, ":2"), t})
+			n.SetLinks(test.link)
+			arrives("simulated", bindSocket(t, a, ":1"))
+			if test.at+test.within > 0 {
+				return // no stream is as patient
+			}
+			for _, network := range []sockets.Network{a, impaired} {
+				dialled, accepted := connect(t, network, b, "10.0.0.2:2")
+				if took, _ := transfer(t, dialled, accepted, 1000); took > 0 {
+					t.Errorf("over %+v a stream takes %v", test.link, took)
+				}
+				dialled.Close()
+				accepted.Close()
 			}
 		})
 	}

@@ -7,7 +7,11 @@ import (
 	"time"
 )
 
-const streamMTU = 1500 // bytes; of a link that does not say
+const (
+	streamMTU   = 1500                 // bytes; of a link that does not say
+	shortestMTU = 68                   // bytes; of IPv4, by RFC 791
+	year        = 365 * 24 * time.Hour // nothing takes longer
+)
 
 // A Link is one direction of the way between two hosts: what it does to each
 // packet. The zero Link is perfect: it carries everything at once, and in
@@ -16,6 +20,9 @@ const streamMTU = 1500 // bytes; of a link that does not say
 // Probabilities are from 0 to 1. The dice are rolled for each packet on its own:
 // what befalls it depends on the seed, its source, its destination, its protocol
 // and its number between these two, and on nothing else.
+//
+// What is negative is as zero, a probability over 1 as 1, a time of more than a
+// year as a year, and an MTU of less than 68 as 68.
 type Link struct {
 	// Loss, Duplicate and Reorder are the probabilities that a packet does not
 	// arrive, arrives twice, and arrives late, by Late.
@@ -56,6 +63,26 @@ type Link struct {
 	Seed uint64
 }
 
+// bounded returns the link as it works: without what no link can have.
+func (l Link) bounded() Link {
+	for _, k := range l.keys() {
+		switch field := k.field.(type) {
+		case *float64:
+			*field = min(max(*field, 0), 1)
+		case *time.Duration:
+			*field = min(max(*field, 0), year)
+		case *int64:
+			*field = max(*field, 0)
+		case *int:
+			*field = max(*field, 0)
+		}
+	}
+	if l.MTU > 0 {
+		l.MTU = max(l.MTU, shortestMTU)
+	}
+	return l
+}
+
 func (l *Link) late() time.Duration {
 	if l.Late > 0 {
 		return l.Late
@@ -80,12 +107,12 @@ func (l *Link) transmission(bytes int64) time.Duration {
 
 // waiting is how many bytes the link carries in the time d.
 func (l *Link) waiting(d time.Duration) int64 {
-	return int64(math.Round(d.Seconds() * float64(l.Bandwidth) / 8))
+	return int64(min(math.Round(d.Seconds()*float64(l.Bandwidth)/8), 1<<62))
 }
 
 // segment is how many bytes of a stream fit into a packet to ip.
 func (l *Link) segment(ip netip.Addr) int64 {
-	size := max(1, int64(cmp.Or(l.MTU, streamMTU))-tcp.headerLength(ip))
+	size := int64(cmp.Or(l.MTU, streamMTU)) - tcp.headerLength(ip)
 	if l.Slice > 0 {
 		size = min(size, int64(l.Slice))
 	}

@@ -15,8 +15,9 @@ import (
 const backlog = 128
 
 // Listen binds a socket that accepts streams: network is "tcp", "tcp4" or
-// "tcp6". Its backlog has room for 128 connections that are not accepted yet;
-// while it is full, who dials gets no answer, and tries again.
+// "tcp6". Its backlog has room for 128 connections that are not accepted yet, and
+// those that are still coming about do not count. While it is full, and nobody
+// waits in Accept, who dials gets no answer, and tries again.
 //
 // Accept returns them in the order in which they came about. Close resets those
 // not accepted yet. The listener has the method SetDeadline of a
@@ -27,7 +28,7 @@ func (h *Host) Listen(ctx context.Context, network, address string) (net.Listene
 	}
 	local, err := h.resolve(ctx, network, address, false)
 	if err != nil {
-		return nil, &net.OpError{Op: "listen", Net: network, Err: contextError(err)}
+		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
 	l, err := h.listen(network, local)
 	if err != nil {
@@ -46,7 +47,7 @@ func (h *Host) listen(network string, local netip.AddrPort) (*listener, error) {
 	case !ip.IsUnspecified() && !h.hasIP(ip):
 		return nil, os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)
 	}
-	port, err := h.portLocked(local.Port(), func(port uint16) bool {
+	port, err := h.portLocked(tcp, local.Port(), func(port uint16) bool {
 		if local.Port() == 0 && h.hasStreamLocked(port) {
 			return false
 		}
@@ -98,13 +99,13 @@ func (h *Host) answerLocked(now time.Time, syn *segment) Fate {
 	case s.peer == syn.source || s.peer.hasPortLocked(): // a copy, or one of an earlier stream
 		return Delivered
 	default: // what s was connected to is no more, and its port is used again
-		s.dieLocked(s.resetErrorLocked())
+		s.dieLocked(now, s.resetErrorLocked())
 	}
 	l := h.listenerLocked(syn.to)
 	switch {
 	case l == nil:
 		return syn.refuseLocked(now)
-	case len(l.half)+len(l.ready) >= backlog:
+	case l.isFullLocked():
 		return Overflowed
 	}
 	s := h.newStreamLocked(now, l.network, e)
@@ -126,16 +127,17 @@ type listener struct {
 	gone    chan struct{} // closed with the listener
 
 	// The network's mutex guards what follows.
-	half   []*stream // in the handshake
-	ready  []*stream // to be accepted
-	closed bool
+	half    []*stream // in the handshake
+	ready   []*stream // to be accepted
+	waiting int       // calls of Accept
+	closed  bool
 }
 
 func (l *listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.local) }
 
 func (l *listener) Accept() (net.Conn, error) {
-	for {
-		s, err := l.take()
+	for waited := false; ; waited = true {
+		s, err := l.take(waited)
 		switch {
 		case err != nil:
 			return nil, l.fail("accept", err)
@@ -150,16 +152,20 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// take returns what is to be accepted: nil, if there is nothing.
-func (l *listener) take() (*stream, error) {
+// take returns what is to be accepted: nil, if the caller has to wait.
+func (l *listener) take(waited bool) (*stream, error) {
 	now := l.host.network.lock()
 	defer l.host.network.unlock(now)
+	if waited {
+		l.waiting--
+	}
 	switch {
 	case l.closed:
 		return nil, net.ErrClosed
 	case l.deadline.HasPassed():
 		return nil, os.ErrDeadlineExceeded
 	case len(l.ready) == 0:
+		l.waiting++
 		return nil, nil
 	}
 	s := l.ready[0]
@@ -171,13 +177,13 @@ func (l *listener) take() (*stream, error) {
 }
 
 func (l *listener) SetDeadline(t time.Time) error {
-	select {
-	case <-l.gone:
+	l.host.network.mu.Lock()
+	defer l.host.network.mu.Unlock()
+	if l.closed {
 		return net.ErrClosed
-	default:
-		l.deadline.Set(t)
-		return nil
 	}
+	l.deadline.Set(t)
+	return nil
 }
 
 func (l *listener) Close() error {
@@ -195,6 +201,7 @@ func (l *listener) Close() error {
 
 func (l *listener) closeLocked() {
 	l.closed = true
+	l.deadline.Set(time.Time{})
 	close(l.gone)
 	port := l.local.Port()
 	l.host.listeners[port] = slices.DeleteFunc(l.host.listeners[port], func(other *listener) bool { return other == l })
@@ -202,6 +209,10 @@ func (l *listener) closeLocked() {
 		delete(l.host.listeners, port)
 	}
 }
+
+// isFullLocked reports whether there is no room. Who waits in Accept makes some, but
+// only after all that arrives at the same moment.
+func (l *listener) isFullLocked() bool { return len(l.ready) >= backlog && l.waiting == 0 }
 
 // settleLocked takes note that the handshake of s is over, well or not.
 func (l *listener) settleLocked(s *stream) {

@@ -3,12 +3,12 @@ package simnet
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-	"weak"
 )
 
 // A Network is a simulated network: hosts, and a link from each to each other.
@@ -18,7 +18,7 @@ import (
 // In a bubble of package [testing/synctest] its time is the bubble's, and the
 // Network must be made in the bubble that uses it. Elsewhere its time is real.
 // Its methods may be called from many goroutines. It needs no closing: an idle
-// Network has no goroutine.
+// Network has neither goroutines nor timers.
 //
 // A change, such as a cut, comes after all that arrives at the same moment.
 type Network struct {
@@ -32,6 +32,7 @@ type Network struct {
 	byName map[string]*Host
 	link   Link // of those lanes that have none of their own
 	lanes  map[[2]*Host]*lane
+	total  Counters // of all lanes
 	flows  map[flowKey]*flow
 
 	partitions []map[*Host]int // the side of each host
@@ -50,13 +51,7 @@ func New(seed uint64) *Network {
 		lanes:  make(map[[2]*Host]*lane),
 		flows:  make(map[flowKey]*flow),
 	}
-	here := weak.Make(n) // what nobody uses any more goes, though keepalives were due for ever
-	run := func() {
-		if n := here.Value(); n != nil {
-			n.run()
-		}
-	}
-	n.agenda = agenda{run: run, start: time.Now()}
+	n.agenda = agenda{run: n.run, start: time.Now()}
 	return n
 }
 
@@ -77,13 +72,16 @@ func (n *Network) Host(addressesAndNames ...string) *Host {
 	for _, s := range addressesAndNames {
 		name := strings.ToLower(s)
 		ip, err := netip.ParseAddr(s)
+		ip = ip.Unmap()
 		switch {
-		case err == nil && isHost(ip.Unmap()) && n.byIP[ip.Unmap()] == nil:
-			n.ownLocked(h, ip.Unmap())
-		case err != nil && isName(name) && n.byName[name] == nil:
+		case n.byIP[ip] != nil || n.byName[name] != nil:
+			panic(fmt.Sprintf("simnet: Host(%q): this host exists already: keep what Host returned the first time", s))
+		case err == nil && isHost(ip):
+			n.ownLocked(h, ip)
+		case err != nil && isName(name):
 			n.byName[name] = h
 		default:
-			panic(fmt.Sprintf("simnet: Host(%q): another host has it, or no host can have it", s))
+			panic(fmt.Sprintf("simnet: Host(%q): it is neither a name nor an address that a host can have", s))
 		}
 	}
 	if len(h.ips) == 0 {
@@ -116,12 +114,14 @@ var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 func (n *Network) SetLinks(link Link) {
 	now := n.lock()
 	defer n.unlock(now)
+	link = link.bounded()
 	n.link = link
 	for hosts, l := range n.lanes {
 		if hosts[0] != hosts[1] {
 			l.link = link
 		}
 	}
+	n.changedLocked(now)
 }
 
 // SetLink makes the link from one host to another like this one, for packets
@@ -129,7 +129,8 @@ func (n *Network) SetLinks(link Link) {
 func (n *Network) SetLink(from, to *Host, link Link) {
 	now := n.lock()
 	defer n.unlock(now)
-	n.laneLocked(from, to).link = link
+	n.laneLocked(from, to).link = link.bounded()
+	n.changedLocked(now)
 }
 
 // Cut lets nothing pass from one host to the other any more: what is sent is
@@ -144,6 +145,7 @@ func (n *Network) setCut(from, to *Host, cut bool) {
 	now := n.lock()
 	defer n.unlock(now)
 	n.laneLocked(from, to).cut = cut
+	n.changedLocked(now)
 }
 
 // Partition cuts every link between hosts of different groups, in both
@@ -159,15 +161,21 @@ func (n *Network) Partition(groups ...[]*Host) {
 			side[h] = i + 1
 		}
 	}
+	if slices.ContainsFunc(n.partitions, func(earlier map[*Host]int) bool { return maps.Equal(earlier, side) }) {
+		return
+	}
 	n.partitions = append(n.partitions, side)
+	n.changedLocked(now)
 }
 
 // Hold keeps what is sent from one host to the other from now on, until
-// [Network.Release] sends it all on its way, in order.
+// [Network.Release] sends it all on its way, in order, by the link as it is then.
+// There is no bound to how much is kept.
 func (n *Network) Hold(from, to *Host) {
 	now := n.lock()
 	defer n.unlock(now)
 	n.laneLocked(from, to).hold = true
+	n.changedLocked(now)
 }
 
 // Release undoes [Network.Hold].
@@ -202,6 +210,16 @@ func (n *Network) releaseLocked(now time.Time, l *lane) {
 	l.hold, l.held = false, nil
 	for _, p := range held {
 		n.passLocked(now, l, p)
+	}
+}
+
+// changedLocked lets streams go on that the network stopped, and worry if it stops
+// them.
+func (n *Network) changedLocked(now time.Time) {
+	for _, h := range n.hosts {
+		for _, s := range h.streams {
+			n.atLocked(now, order{s.flow, 0, 4}, s.flushLocked)
+		}
 	}
 }
 

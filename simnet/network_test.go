@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -283,4 +284,65 @@ func TestObserverIsNeverCalledTwiceAtOnce(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	n.Observe(nil)
+}
+
+func TestObserverThatEndsItsGoroutineIsToldTheRest(t *testing.T) {
+	for name, end := range map[string]func(){"exit": runtime.Goexit, "panic": func() { panic("observer") }} {
+		t.Run(name, func(t *testing.T) {
+			n := simnet.New(1)
+			from := bindSocket(t, n.Host(), ":1")
+			told := 0
+			n.Observe(func(time.Time, netip.AddrPort, netip.AddrPort, []byte, simnet.Fate) {
+				if told++; told == 1 {
+					end()
+				}
+			})
+			var sending sync.WaitGroup
+			sending.Add(1)
+			go func() {
+				defer sending.Done()
+				defer func() { recover() }()
+				from.sendTo("x", netip.MustParseAddrPort("192.0.2.1:4"))
+			}()
+			sending.Wait()
+			from.sendTo("y", netip.MustParseAddrPort("192.0.2.1:4"))
+			if told != 4 {
+				t.Errorf("the observer was called %d times, want 4", told)
+			}
+		})
+	}
+}
+
+// What several links have kept arrives in an order that no scheduler decides.
+func TestHealReleasesInAFixedOrder(t *testing.T) {
+	for range 10 {
+		synctest.Test(t, func(t *testing.T) {
+			n := simnet.New(1)
+			receiver := n.Host()
+			to := bindSocket(t, receiver, ":1")
+			var want []string
+			for i := range 5 {
+				from := n.Host()
+				n.Hold(from, receiver)
+				want = append(want, fmt.Sprint(i))
+				bindSocket(t, from, ":1").sendTo(want[i], receiver.AddrPort(1))
+			}
+			n.Heal()
+			if got := to.payloads(time.Second); !slices.Equal(got, want) {
+				t.Fatalf("%q arrive, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestPartitionsThatRepeatAreOne(t *testing.T) {
+	n := simnet.New(1)
+	a, b := n.Host(), n.Host()
+	for range 1000 {
+		n.Partition([]*simnet.Host{a})
+		n.Partition([]*simnet.Host{a}, []*simnet.Host{b})
+	}
+	if got := n.Partitions(); got != 2 {
+		t.Errorf("there are %d partitions, want 2", got)
+	}
 }

@@ -147,30 +147,29 @@ func (c *packetConn) receive(call string) (*packet, error) {
 
 // next returns what a read returns at once: nothing, if it has to wait.
 func (c *packetConn) next(call string, late bool) (*packet, error) {
-	mu := &c.host.network.mu
-	mu.Lock()
-	defer mu.Unlock()
+	now := c.host.network.lock() // what is due finds the buffer as it was before this read
+	defer c.host.network.unlock(now)
+	var p *packet
+	var err error
 	switch fault := c.fault; {
 	case c.closed:
 		return nil, net.ErrClosed
 	case late:
 		return nil, os.ErrDeadlineExceeded
 	case fault != 0:
-		c.fault = 0
-		return nil, os.NewSyscallError(call, fault)
-	case len(c.queue) == 0:
-		return nil, nil
-	}
-	p := c.queue[c.read]
-	c.read++
-	c.room -= len(p.payload) + bufferOverhead
-	if c.read > len(c.queue)/2 {
-		c.queue, c.read = slices.Delete(c.queue, 0, c.read), 0
+		c.fault, err = 0, os.NewSyscallError(call, fault)
+	case len(c.queue) > 0:
+		p = c.queue[c.read]
+		c.read++
+		c.room -= len(p.payload) + bufferOverhead
+		if c.read > len(c.queue)/2 {
+			c.queue, c.read = slices.Delete(c.queue, 0, c.read), 0
+		}
 	}
 	if len(c.queue) > 0 {
 		c.wakeLocked() // somebody else: one wake may be for several datagrams
 	}
-	return p, nil
+	return p, err
 }
 
 func (c *packetConn) SetDeadline(t time.Time) error {
@@ -195,9 +194,8 @@ func (c *packetConn) setDeadline(d *deadline.Deadline, t time.Time) error {
 }
 
 func (c *packetConn) Close() error {
-	mu := &c.host.network.mu
-	mu.Lock()
-	defer mu.Unlock()
+	now := c.host.network.lock()
+	defer c.host.network.unlock(now)
 	if c.closed {
 		return c.fail("close", nil, net.ErrClosed)
 	}
@@ -208,6 +206,8 @@ func (c *packetConn) Close() error {
 func (c *packetConn) closeLocked() {
 	c.closed, c.queue = true, nil
 	close(c.arrived)
+	c.readDeadline.Set(time.Time{})
+	c.writeDeadline.Set(time.Time{})
 	c.unbindLocked()
 }
 

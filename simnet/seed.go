@@ -9,16 +9,16 @@ import (
 // seedVariable is the environment variable that repeats a seed.
 const seedVariable = "SIMNET_SEED"
 
-// Seed returns a seed for the network of a test: another one in each run. A test
-// that fails logs it, and the environment variable SIMNET_SEED repeats it:
+// Seed returns a seed for the network of a test: another one in each run. It logs
+// the seed at once: go test shows it where the test fails, deadlocks in a bubble,
+// or panics on its own goroutine, and go test -v always. The environment variable
+// SIMNET_SEED repeats it:
 //
 //	SIMNET_SEED=7 go test -run=TestMyProtocol
 //
-// The parameter is the test, a [*testing.T] for example.
+// Call it once per test. The parameter is the test, a [*testing.T] for example.
 func Seed(t interface {
 	Helper()
-	Failed() bool
-	Cleanup(func())
 	Logf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }) uint64 {
@@ -30,10 +30,6 @@ func Seed(t interface {
 			t.Fatalf("simnet: %s: %v", seedVariable, err)
 		}
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("simnet: to repeat this run: %s=%d", seedVariable, seed)
-		}
-	})
+	t.Logf("simnet: to repeat this run: %s=%d", seedVariable, seed)
 	return seed
 }

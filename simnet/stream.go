@@ -22,11 +22,9 @@ type ends struct{ local, remote netip.AddrPort }
 // wait in TIME_WAIT.
 type stream struct {
 	ends
-	host     *Host
-	receiver *Host // of what it sends; nil if nobody has the remote address
-	lane     *lane // to the receiver
-	network  string
-	flow     uint64 // hash
+	host    *Host
+	network string
+	flow    uint64 // hash
 
 	readDeadline, writeDeadline deadline.Deadline
 
@@ -37,6 +35,8 @@ type stream struct {
 	gone     chan struct{} // closed with the stream, by this end
 
 	// The network's mutex guards what follows.
+	receiver *Host     // of what it sends; nil while nobody has the remote address
+	lane     *lane     // to the receiver
 	peer     *stream   // nil until it is known
 	listener *listener // whose backlog has it, until the handshake is over
 	in       incoming
@@ -44,7 +44,7 @@ type stream struct {
 	pending  []byte // of the Write that waits
 	flushing bool
 	heard    time.Time // when something arrived last
-	alarm    time.Time // when the timer goes off; zero: it does not
+	alarm    *alarm    // nil: none is set
 	alarms   uint64    // set so far
 	abrupt   bool      // Close sends a reset
 	closed   bool      // by this end, or it crashed
@@ -56,7 +56,6 @@ func (h *Host) newStreamLocked(now time.Time, network string, e ends) *stream {
 	s := &stream{
 		ends:     e,
 		host:     h,
-		receiver: h.hostLocked(e.remote.Addr()),
 		network:  network,
 		flow:     hash(tcp, e.local, e.remote),
 		writing:  make(chan struct{}, 1),
@@ -67,9 +66,6 @@ func (h *Host) newStreamLocked(now time.Time, network string, e ends) *stream {
 		in:       newIncoming(),
 		out:      newOutgoing(now),
 		heard:    now,
-	}
-	if s.receiver != nil {
-		s.lane = h.network.laneLocked(h, s.receiver)
 	}
 	h.streams[e] = s
 	return s
@@ -208,13 +204,13 @@ func (s *stream) SetReadDeadline(t time.Time) error  { return s.setDeadline(&s.r
 func (s *stream) SetWriteDeadline(t time.Time) error { return s.setDeadline(&s.writeDeadline, t) }
 
 func (s *stream) setDeadline(d *deadline.Deadline, t time.Time) error {
-	select {
-	case <-s.gone:
+	s.host.network.mu.Lock()
+	defer s.host.network.mu.Unlock()
+	if s.closed {
 		return &net.OpError{Op: "set", Net: s.network, Addr: s.LocalAddr(), Err: net.ErrClosed}
-	default:
-		d.Set(t)
-		return nil
 	}
+	d.Set(t)
+	return nil
 }
 
 // fail returns err as package net spells it.

@@ -58,8 +58,7 @@ func (s *stream) Close() error {
 	if s.closed {
 		return s.fail("close", net.ErrClosed)
 	}
-	s.closed = true
-	close(s.gone)
+	s.closeLocked()
 	switch {
 	case s.dead:
 	case s.abrupt || len(s.in.unread) > 0:
@@ -72,43 +71,54 @@ func (s *stream) Close() error {
 	return nil
 }
 
+func (s *stream) closeLocked() {
+	s.closed = true
+	s.readDeadline.Set(time.Time{})
+	s.writeDeadline.Set(time.Time{})
+	close(s.gone)
+}
+
 // resetLocked tells the other end that the stream is no more.
 func (s *stream) resetLocked(now time.Time, fault error) {
 	s.transmitLocked(now, segment{rst: true})
-	s.dieLocked(fault)
+	s.dieLocked(now, fault)
 }
 
 // vanishLocked is what a crash does.
-func (s *stream) vanishLocked() {
-	s.dieLocked(nil)
+func (s *stream) vanishLocked(now time.Time) {
+	s.dieLocked(now, nil)
 	if !s.closed {
-		s.closed = true
-		close(s.gone)
+		s.closeLocked()
 	}
 }
 
 // dieLocked ends the stream at both sides of this end. What has arrived can
-// still be read.
-func (s *stream) dieLocked(fault error) {
+// still be read. The other end may have to find out.
+func (s *stream) dieLocked(now time.Time, fault error) {
 	if s.dead {
 		return
 	}
 	s.dead, s.fault = true, fault
 	s.forgetLocked()
 	s.settleLocked()
-	s.in.ahead, s.out.data, s.out.flight = nil, nil, nil
 	wake(s.readable)
 	wake(s.writable)
+	if s.peer != nil {
+		s.peer.armLocked(now)
+	}
 }
 
 // hasPortLocked reports whether no other stream can have these ends.
 func (s *stream) hasPortLocked() bool { return s.host.streams[s.ends] == s }
 
-// forgetLocked gives the port back.
+// forgetLocked gives back the port, and the memory. One that has ended well still
+// answers what comes late.
 func (s *stream) forgetLocked() {
 	if s.hasPortLocked() {
 		delete(s.host.streams, s.ends)
 	}
+	s.disarmLocked()
+	s.in.ahead, s.out.data, s.out.flight = nil, nil, nil
 }
 
 // settleLocked ends the handshake, well or not.

@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -23,8 +24,13 @@ import (
 //     after 200 milliseconds and a round trip, and then twice as long each time, up
 //     to 2 minutes. After a quarter of an hour without any progress (924.6 seconds)
 //     it gives up: [syscall.ETIMEDOUT].
-//   - After 15 seconds without a sign of life from the other end it asks for one,
-//     and gives up when it has done so 9 times in vain.
+//   - Where the other end is no more, or one direction of the way is cut, held or
+//     loses all, an idle stream asks for a sign of life, 15 seconds after the last
+//     one, and gives up when it has done so 9 times in vain. Elsewhere the answer
+//     is certain, and it does not ask: in a bubble, [testing/synctest] reports ends
+//     that wait for each other as a deadlock.
+//   - One that was closed here forgets the other end if that is not closed within
+//     60 seconds of knowing it.
 //   - CloseWrite ends what this end sends. Close does too, and sends what was
 //     written all the same; but it resets the stream if there is unread input, and
 //     so does input that comes later.
@@ -35,24 +41,25 @@ import (
 // The connection has the methods CloseRead, CloseWrite and SetLinger of a
 // [net.TCPConn], too. Where [Link.Slice] is set, a Read returns at most one slice.
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := h.dialTCP
 	switch network {
 	case "tcp", "tcp4", "tcp6":
-		return h.dialTCP(ctx, network, address)
 	case "udp", "udp4", "udp6":
-		c, err := h.dialUDP(ctx, network, address)
-		if err == nil {
-			return c, nil
-		}
-		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+		dial = h.dialUDP
+	default:
+		return nil, &net.OpError{Op: "dial", Net: network, Err: net.UnknownNetworkError(network)}
 	}
-	return nil, &net.OpError{Op: "dial", Net: network, Err: net.UnknownNetworkError(network)}
+	if address == "" {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("missing address")}
+	}
+	return dial(ctx, network, address)
 }
 
 func (h *Host) dialTCP(ctx context.Context, network, address string) (net.Conn, error) {
 	failure := &net.OpError{Op: "dial", Net: network}
 	remote, err := h.resolve(ctx, network, address, true)
 	if err != nil {
-		failure.Err = contextError(err)
+		failure.Err = err
 		return nil, failure
 	}
 	failure.Addr = net.TCPAddrFromAddrPort(remote)
@@ -77,7 +84,7 @@ func (h *Host) dialTCP(ctx context.Context, network, address string) (net.Conn, 
 		failure.Err = os.NewSyscallError("connect", s.fault)
 	default:
 		failure.Err = contextError(ctx.Err())
-		s.dieLocked(nil)
+		s.dieLocked(now, nil)
 	}
 	return nil, failure
 }
@@ -93,7 +100,7 @@ func (h *Host) connect(network string, remote netip.AddrPort) (*stream, error) {
 	if !h.up {
 		return nil, os.NewSyscallError("connect", syscall.ENETDOWN)
 	}
-	port, err := h.portLocked(0, func(port uint16) bool {
+	port, err := h.portLocked(tcp, 0, func(port uint16) bool {
 		local := netip.AddrPortFrom(source, port)
 		return local != remote && len(h.listeners[port]) == 0 && h.streams[ends{local, remote}] == nil
 	})
@@ -107,19 +114,23 @@ func (h *Host) connect(network string, remote netip.AddrPort) (*stream, error) {
 
 // contextError spells the end of a context as package net does.
 func contextError(err error) error {
-	if err == context.DeadlineExceeded {
+	switch err {
+	case context.DeadlineExceeded:
 		return timeoutError{}
+	case context.Canceled:
+		return canceledError{}
 	}
 	return err
 }
 
-// timeoutError is both the context's error and that of a connection.
 type timeoutError struct{}
 
-func (timeoutError) Error() string   { return "i/o timeout" }
-func (timeoutError) Timeout() bool   { return true }
-func (timeoutError) Temporary() bool { return true }
+func (timeoutError) Error() string     { return "i/o timeout" }
+func (timeoutError) Timeout() bool     { return true }
+func (timeoutError) Temporary() bool   { return true }
+func (timeoutError) Is(err error) bool { return err == context.DeadlineExceeded }
 
-func (timeoutError) Is(err error) bool {
-	return err == context.DeadlineExceeded || err == os.ErrDeadlineExceeded
-}
+type canceledError struct{}
+
+func (canceledError) Error() string     { return "operation was canceled" }
+func (canceledError) Is(err error) bool { return err == context.Canceled }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -179,8 +180,26 @@ func TestKeepAlive(t *testing.T) {
 		err     error
 		after   time.Duration // of dialled, idle
 	}{
-		"cut":        {func(p *pair) { p.network.Cut(p.b, p.a) }, syscall.ETIMEDOUT, 150 * time.Second},
-		"crash":      {func(p *pair) { p.b.Crash() }, syscall.ETIMEDOUT, 150 * time.Second},
+		"cut":                   {func(p *pair) { p.network.Cut(p.b, p.a) }, syscall.ETIMEDOUT, 150 * time.Second},
+		"crash":                 {func(p *pair) { p.b.Crash() }, syscall.ETIMEDOUT, 150 * time.Second},
+		"hold":                  {func(p *pair) { p.network.Hold(p.b, p.a) }, syscall.ETIMEDOUT, 150 * time.Second},
+		"partition":             {func(p *pair) { p.network.Partition([]*simnet.Host{p.a}) }, syscall.ETIMEDOUT, 150 * time.Second},
+		"total loss":            {func(p *pair) { p.network.SetLink(p.b, p.a, simnet.Link{Loss: 1}) }, syscall.ETIMEDOUT, 150 * time.Second},
+		"total loss everywhere": {func(p *pair) { p.network.SetLinks(simnet.Link{Loss: 1}) }, syscall.ETIMEDOUT, 150 * time.Second},
+		"later": {func(p *pair) {
+			time.Sleep(time.Hour + 7*time.Second)
+			p.network.Cut(p.b, p.a)
+		}, syscall.ETIMEDOUT, time.Hour + 150*time.Second},
+		"cut and mended": {func(p *pair) {
+			p.network.Cut(p.a, p.b)
+			time.AfterFunc(134*time.Second, p.network.Heal)
+		}, os.ErrDeadlineExceeded, 24 * time.Hour},
+		"lost reset": {func(p *pair) {
+			p.network.Cut(p.b, p.a)
+			p.accepted.SetLinger(0)
+			p.accepted.Close()
+			p.network.Heal()
+		}, syscall.ECONNRESET, 15 * time.Second},
 		"restart":    {func(p *pair) { p.b.Crash(); p.b.Restart() }, syscall.ECONNRESET, 15 * time.Second},
 		"own crash":  {func(p *pair) { p.a.Crash() }, net.ErrClosed, 0},
 		"no fault":   {func(p *pair) {}, os.ErrDeadlineExceeded, 24 * time.Hour},
@@ -261,12 +280,11 @@ func TestNobodyAnswersADial(t *testing.T) {
 		err     error
 		after   time.Duration
 	}{
-		"partition":          {"bob:8080", true, time.Hour, syscall.ETIMEDOUT, 127 * time.Second},
-		"no such host":       {"10.9.9.9:8080", false, time.Hour, syscall.ETIMEDOUT, 127 * time.Second},
-		"the context ends":   {"bob:8080", true, time.Minute, os.ErrDeadlineExceeded, time.Minute},
-		"and is what it was": {"bob:8080", true, time.Minute, context.DeadlineExceeded, time.Minute},
-		"no network":         {"[2001:db8::1]:8080", false, time.Minute, syscall.ENETUNREACH, 0},
-		"multicast":          {"224.0.0.1:8080", false, time.Minute, syscall.ENETUNREACH, 0},
+		"partition":        {"bob:8080", true, time.Hour, syscall.ETIMEDOUT, 127 * time.Second},
+		"no such host":     {"10.9.9.9:8080", false, time.Hour, syscall.ETIMEDOUT, 127 * time.Second},
+		"the context ends": {"bob:8080", true, time.Minute, context.DeadlineExceeded, time.Minute},
+		"no network":       {"[2001:db8::1]:8080", false, time.Minute, syscall.ENETUNREACH, 0},
+		"multicast":        {"224.0.0.1:8080", false, time.Minute, syscall.ENETUNREACH, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtually(t, func(t *testing.T) {
@@ -379,8 +397,12 @@ func TestStall(t *testing.T) {
 				t.Errorf("ReadAll = %q, %v, want 7 bytes, os.ErrDeadlineExceeded", got, err)
 			}
 			p.accepted.SetReadDeadline(time.Time{})
+			start := time.Now()
 			p.network.SetLinks(simnet.Link{})
 			receive(t, p.accepted, []byte(text[7:]))
+			if took := time.Since(start); took != 0 {
+				t.Errorf("once the link does not stall, the rest takes %v", took)
+			}
 		})
 	}
 }
@@ -423,5 +445,157 @@ func TestClosedStreamsFallSilent(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Nothing will happen any more where ends wait for each other: a bubble would be
+// in deadlock.
+func TestAStreamThatWaitsHasNoTimer(t *testing.T) {
+	links := map[string]simnet.Link{
+		"perfect": {},
+		"lossy":   {Delay: 10 * time.Millisecond, Loss: 0.3},
+		"slow":    {Delay: 10 * time.Millisecond, Bandwidth: 1e6, Queue: 5000},
+		"stalls":  {Delay: 10 * time.Millisecond, Stall: 1000},
+	}
+	waits := map[string]func(p *pair){
+		"nobody writes": func(p *pair) {},
+		"half closed":   func(p *pair) { p.dialled.CloseWrite() },
+		"both write": func(p *pair) {
+			go p.dialled.Write(make([]byte, 1<<20))
+			go p.accepted.Write(make([]byte, 1<<20))
+		},
+		"one writes": func(p *pair) {
+			go p.dialled.Write(make([]byte, 1<<20))
+			io.ReadFull(p.accepted, make([]byte, 1000))
+		},
+	}
+	for on, link := range links {
+		for name, wait := range waits {
+			t.Run(on+"/"+name, func(t *testing.T) {
+				virtually(t, func(t *testing.T) {
+					p := newPair(t, 1, link)
+					wait(p)
+					time.Sleep(time.Hour)
+					if pending := p.network.Pending(); pending > 0 {
+						t.Errorf("an hour later %d things will happen", pending)
+					}
+					p.dialled.Close()
+					p.accepted.Close()
+				})
+			})
+		}
+	}
+}
+
+// Who has closed waits a minute for the other end.
+func TestAClosedStreamWaitsForTheOtherEnd(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		p := newPair(t, 1, simnet.Link{Delay: 10 * time.Millisecond})
+		p.dialled.CloseWrite()
+		time.Sleep(time.Hour)
+		p.dialled.Close()
+		time.Sleep(59 * time.Second)
+		if streams := p.a.Streams(); streams != 1 {
+			t.Errorf("after 59 seconds there are %d streams, want 1", streams)
+		}
+		time.Sleep(2 * time.Second)
+		if streams := p.a.Streams(); streams != 0 {
+			t.Errorf("after 61 seconds there are %d streams", streams)
+		}
+		time.Sleep(15 * time.Second)
+		if _, err := p.accepted.Write([]byte("hello")); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("Write to who is gone = %v, want EPIPE", err)
+		}
+	})
+}
+
+func TestACrashEndsAClosedStream(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		p := newPair(t, 1, simnet.Link{Delay: 10 * time.Millisecond})
+		p.dialled.Close()
+		time.Sleep(time.Second)
+		p.a.Crash()
+		p.a.Restart()
+		io.WriteString(p.accepted, "hello")
+		time.Sleep(time.Second)
+		if _, err := p.accepted.Write([]byte("hello")); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("Write to who has crashed = %v, want EPIPE", err)
+		}
+	})
+}
+
+// Neither alarms nor deadlines go off meanwhile.
+func TestWhatIsClosedIsCollected(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		n := simnet.New(1)
+		a, b := n.Host(), n.Host("bob")
+		var collected []func() bool
+		func() {
+			l, _ := b.Listen(t.Context(), "tcp", ":8080")
+			dialled, _ := a.DialContext(t.Context(), "tcp", "bob:8080")
+			accepted, _ := l.Accept()
+			for _, c := range []net.Conn{dialled, accepted} {
+				c.SetDeadline(time.Now().Add(time.Hour))
+				io.WriteString(c, "hello")
+			}
+			for _, c := range []net.Conn{dialled, accepted} {
+				io.ReadFull(c, make([]byte, 5))
+			}
+			l.(listener).SetDeadline(time.Now().Add(time.Hour))
+			for _, c := range []io.Closer{dialled, accepted, l} {
+				collected = append(collected, simnet.Collected(c))
+				c.Close()
+			}
+		}()
+		time.Sleep(time.Millisecond) // in which the runtime forgets timers that were stopped
+		for i, is := range collected {
+			for tries := 0; !is(); tries++ {
+				if runtime.GC(); tries == 10 {
+					t.Fatalf("number %d is still there", i)
+				}
+			}
+		}
+		runtime.KeepAlive(n)
+	})
+}
+
+func TestADialFindsAHostThatComes(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		n := simnet.New(1)
+		a := n.Host()
+		time.AfterFunc(500*time.Millisecond, func() { listen(t, n.Host("10.0.0.9"), ":8080") })
+		start := time.Now()
+		dial(t, a, "10.0.0.9:8080")
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("it took %v, want 1s: then it tries again", took)
+		}
+	})
+}
+
+func TestDialErrorsAreThoseOfPackageNet(t *testing.T) {
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	soon, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(time.Millisecond, cancel)
+	h := simnet.New(1).Host()
+	for _, test := range []struct {
+		ctx              context.Context
+		network, address string
+		want             string
+		is               error
+	}{
+		{t.Context(), "tcp", "", "dial tcp: missing address", nil},
+		{t.Context(), "udp", "", "dial udp: missing address", nil},
+		{t.Context(), "pigeon", "", "dial pigeon: unknown network pigeon", nil},
+		{t.Context(), "tcp", "nobody:1", "dial tcp: lookup nobody: no such host", nil},
+		{t.Context(), "udp", "nobody:1", "dial udp: lookup nobody: no such host", nil},
+		{cancelled, "tcp", "10.0.0.9:1", "dial tcp: operation was canceled", context.Canceled},
+		{cancelled, "udp", "10.0.0.9:1", "dial udp: operation was canceled", context.Canceled},
+		{soon, "tcp", "10.0.0.9:1", "dial tcp 10.0.0.9:1: operation was canceled", context.Canceled},
+	} {
+		c, err := h.DialContext(test.ctx, test.network, test.address)
+		if c != nil || err == nil || err.Error() != test.want || test.is != nil && !errors.Is(err, test.is) {
+			t.Errorf("DialContext(%q, %q) = %v, %v, want %s", test.network, test.address, c, err, test.want)
+		}
 	}
 }

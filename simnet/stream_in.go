@@ -37,12 +37,9 @@ func (p *piece) end() int64 { return p.offset + int64(max(1, len(p.data))) }
 
 // insert takes what a segment brought, whatever the order, and keeps what is new.
 func (in *incoming) insert(p piece) {
-	i, known := slices.BinarySearchFunc(in.ahead, p.offset, func(q piece, offset int64) int {
+	i, _ := slices.BinarySearchFunc(in.ahead, p.offset, func(q piece, offset int64) int {
 		return cmp.Compare(q.offset, offset)
 	})
-	if known {
-		return
-	}
 	in.ahead = slices.Insert(in.ahead, i, p)
 	taken := 0
 	for ; taken < len(in.ahead) && in.ahead[taken].offset <= in.next; taken++ {

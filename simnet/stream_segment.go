@@ -54,6 +54,8 @@ func (g *segment) arriveLocked(now time.Time) Fate {
 		return g.receiver.answerLocked(now, g)
 	case s.dead, s.peer != g.source && !(s.peer == nil && g.syn):
 		return g.refuseLocked(now)
+	case s.listener != nil && g.ack >= 0 && s.listener.isFullLocked(): // it shall try again
+		return Overflowed
 	}
 	s.receiveLocked(now, g)
 	return Delivered
@@ -63,7 +65,7 @@ func (g *segment) arriveLocked(now time.Time) Fate {
 func (s *stream) receiveLocked(now time.Time, g *segment) {
 	s.heard = now
 	if g.rst {
-		s.dieLocked(s.resetErrorLocked())
+		s.dieLocked(now, s.resetErrorLocked())
 		return
 	}
 	if g.syn {
@@ -121,7 +123,7 @@ func (s *stream) flushLocked(now time.Time) {
 	for !s.dead && s.sendLocked(now) {
 	}
 	s.flushing = false
-	if s.closed && s.out.isIdle() {
+	if s.closed && s.out.isIdle() && s.in.ended {
 		s.forgetLocked()
 	}
 	s.armLocked(now)
@@ -168,9 +170,18 @@ func (s *stream) limitsLocked() (size, limit int64) {
 
 // transmitLocked sends a segment, with the news that every segment brings.
 func (s *stream) transmitLocked(now time.Time, g segment) {
+	if s.receiver == nil {
+		if s.receiver = s.host.hostLocked(s.remote.Addr()); s.receiver != nil {
+			s.lane = s.host.network.laneLocked(s.host, s.receiver)
+		}
+	}
+	news := s.in.hasNews()
 	s.in.owes = false
 	g.from, g.to, g.receiver = s.local, s.remote, s.receiver
 	g.source, g.target = s, s.peer
 	g.ack, g.echo, g.edge = s.in.next, s.in.echo, s.in.offer()
 	s.host.sendSegmentLocked(now, &g)
+	if news && s.peer != nil { // which has to ask, should the news get lost
+		s.peer.armLocked(now)
+	}
 }

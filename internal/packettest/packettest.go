@@ -120,10 +120,10 @@ func wantNothing(t *testing.T, c net.PacketConn) {
 	c.SetReadDeadline(time.Now().Add(moment))
 	n, from, err := c.ReadFrom(make([]byte, 100))
 	c.SetReadDeadline(time.Time{})
-	wantTimeout(t, "ReadFrom", err)
 	if err == nil {
-		t.Errorf("ReadFrom() = %d bytes from %v, want nothing", n, from)
+		t.Fatalf("ReadFrom() = %d bytes from %v, want nothing", n, from)
 	}
+	wantTimeout(t, "ReadFrom", err)
 }
 
 func wantTimeout(t *testing.T, call string, err error) {

@@ -32,7 +32,8 @@ var endpoint = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 func (s *script) log(call string, results ...any) {
 	for i, r := range results {
 		if timeout, ok := r.(net.Error); ok && timeout.Timeout() {
-			results[i] = fmt.Sprintf("%v (temporary: %v)", r, timeout.Temporary())
+			temporary, _ := r.(interface{ Temporary() bool })
+			results[i] = fmt.Sprintf("%v (temporary: %v)", r, temporary.Temporary())
 		}
 	}
 	line := endpoint.ReplaceAllStringFunc(fmt.Sprint(results...), func(address string) string { return s.names[address] })

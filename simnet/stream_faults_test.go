@@ -19,11 +19,11 @@ import (
 )
 
 // readError reads from c until an error, which it returns, and how long it took.
-func readError(c net.Conn) (error, time.Duration) {
+func readError(c net.Conn) (waited time.Duration, err error) {
 	start := time.Now()
 	for {
 		if _, err := c.Read(make([]byte, 1000)); err != nil {
-			return err, time.Since(start)
+			return time.Since(start), err
 		}
 	}
 }
@@ -156,7 +156,7 @@ func TestAStreamGivesUp(t *testing.T) {
 			}
 		})
 		p.dialled.Write([]byte("hello"))
-		err, took := readError(p.dialled)
+		took, err := readError(p.dialled)
 		if want := 924600 * time.Millisecond; !errors.Is(err, syscall.ETIMEDOUT) || took != want {
 			t.Errorf("Read = %v after %v, want ETIMEDOUT after %v", err, took, want)
 		}
@@ -213,7 +213,7 @@ func TestKeepAlive(t *testing.T) {
 				done := make(chan bool)
 				go func() {
 					defer close(done)
-					if err, after := readError(p.dialled); !errors.Is(err, fault.err) || after != fault.after {
+					if after, err := readError(p.dialled); !errors.Is(err, fault.err) || after != fault.after {
 						t.Errorf("Read = %v after %v, want %v after %v", err, after, fault.err, fault.after)
 					}
 				}()
@@ -264,7 +264,7 @@ func TestACrashLeavesNothing(t *testing.T) {
 		p.a.Restart()
 		p.network.Heal()
 		p.accepted.Write([]byte("hello"))
-		if err, _ := readError(p.accepted); !errors.Is(err, syscall.ECONNRESET) {
+		if _, err := readError(p.accepted); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the other end reads %v, want ECONNRESET", err)
 		}
 		listen(t, p.a, ":1")
@@ -416,7 +416,7 @@ func TestReset(t *testing.T) {
 		if string(got) != "0123456" || !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("ReadAll = %q, %v, want 7 bytes, ECONNRESET", got, err)
 		}
-		if err, _ := readError(p.dialled); !errors.Is(err, syscall.ECONNRESET) {
+		if _, err := readError(p.dialled); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the sender reads %v, want ECONNRESET", err)
 		}
 	})

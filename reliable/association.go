@@ -51,7 +51,7 @@ func (e *engine) newAssociation(now time.Time, p *peer) *association {
 		local:    newTag(),
 		heard:    now,
 		retryAt:  now,
-		sender:   newSender(e.stats),
+		sender:   newSender(e.window, e.stats),
 		receiver: newReceiver(&p.inbox, e.window),
 	}
 }
@@ -89,6 +89,11 @@ func (a *association) isNamed(t tags) bool {
 // waits reports whether the peer owes an answer.
 func (a *association) waits() bool { return a.state < open || a.sender.outstanding() }
 
+// isStranger reports whether no message was ever sent either way.
+func (a *association) isStranger() bool {
+	return a.sender.end() == 0 && !a.sender.outstanding() && a.receiver.next == 0 && len(a.receiver.ahead) == 0
+}
+
 // deadline returns when serve is to be called again, zero if never.
 func (a *association) deadline(silence time.Duration) time.Time {
 	t := earliest(earliest(a.retryAt, a.receiver.ackAt), a.sender.expires)
@@ -122,7 +127,7 @@ func (e *engine) serve(now time.Time, p *peer) {
 		if p.trouble != nil {
 			why += ": " + p.trouble.Error()
 		}
-		e.end(p, why)
+		e.end(now, p, why)
 	case a.state < open:
 		e.repeatHandshake(now, p)
 	default:
@@ -183,11 +188,11 @@ func (e *engine) sayGoodbye(now time.Time, p *peer) {
 		return
 	}
 	if a.retries == goodbyes {
-		e.end(p, "")
+		e.end(now, p, "")
 		return
 	}
 	a.state = leaving
 	a.retries++
 	a.retryAt = now.Add(byeRetry)
-	e.emit(p.address, appendChunk(appendHeader(e.buffer(), a.tags()), bye))
+	e.emit(p.address, appendBye(appendHeader(e.buffer(), a.tags()), a.receiver.unread()))
 }

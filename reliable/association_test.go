@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,16 @@ func TestAcknowledgementRidesWithData(t *testing.T) {
 	w.send(bob, alice, "answer")
 	w.run(time.Second)
 	w.wantSeen("DATA 1", "DATA 0 + ACK 2", "ACK 1")
+}
+
+func TestFirstAcknowledgementRidesWithTheAnswer(t *testing.T) {
+	w := newWorld(t)
+	w.send(alice, bob, "question")
+	w.run(5*halfTrip + ms)
+	w.wantRead(bob, "question")
+	w.send(bob, alice, "answer")
+	w.run(time.Second)
+	w.wantSeen("HELLO", "COOKIE", "ECHO", "WELCOME", "DATA 0", "DATA 0 + ACK 1", "ACK 1")
 }
 
 func TestAcknowledgementWaitsForASecondSegmentButNotForLong(t *testing.T) {
@@ -196,6 +207,154 @@ func TestGoodbyeToWhoWaitsForAnAnswer(t *testing.T) {
 		t.Error("alice is not gone")
 	}
 	w.wantRead(bob, "error: sockets: peer unreachable: 192.0.2.1:8080: it has closed its socket")
+}
+
+// What comes after the goodbye has begun is acknowledged, so that two that leave
+// at once need not wait for each other, but nobody will read it.
+func TestWhoSendsToOneThatLeavesIsTold(t *testing.T) {
+	for name, test := range map[string]struct {
+		late []string
+		want []string
+	}{
+		"nothing":   {nil, nil},
+		"something": {[]string{"late"}, []string{"error: sockets: peer unreachable: 192.0.2.2:8080: it has closed its socket"}},
+	} {
+		w := newWorld(t)
+		w.befriend(alice, bob)
+		w.send(alice, bob, "in time")
+		w.run(time.Second)
+		w.fate = func(f flying) int {
+			if f.from == bob && strings.HasPrefix(f.String(), "DATA") {
+				w.fate = nil
+				return 0
+			}
+			return 1
+		}
+		w.send(bob, alice, "last words")
+		w.engines[bob].leave(w.now)
+		w.send(alice, bob, test.late...)
+		w.run(2 * time.Second)
+		w.wantRead(alice, append([]string{"last words"}, test.want...)...)
+		if _, err := w.engines[alice].send(w.now, bob, nil); (err != nil) != (test.want != nil) {
+			t.Errorf("%s: the next send: %v", name, err)
+		}
+		if !w.engines[bob].gone() || w.engines[bob].unfinished() != nil {
+			t.Errorf("%s: bob is not gone, or has an error: %v", name, w.engines[bob].unfinished())
+		}
+	}
+}
+
+// Who neither reads nor writes after a loss hears of it from Close, and only
+// then.
+func TestLossOfWhichNobodyWasToldIsTheErrorOfClose(t *testing.T) {
+	for name, tell := range map[string]func(*world){
+		"nobody":     func(w *world) {},
+		"the reader": func(w *world) { w.read(alice) },
+		"the writer": func(w *world) { w.engines[alice].send(w.now, bob, nil) },
+	} {
+		w := newWorld(t)
+		w.fate = func(flying) int { return 0 }
+		w.send(alice, bob, "lost")
+		w.run(time.Minute)
+		tell(w)
+		w.engines[alice].leave(w.now)
+		if err := w.engines[alice].unfinished(); errors.Is(err, sockets.ErrPeerUnreachable) != (name == "nobody") {
+			t.Errorf("%s was told: the error of Close is %v", name, err)
+		}
+	}
+}
+
+// However small the messages, what remembers their order is small, and each peer
+// has its turn.
+func TestPeersAreReadInTurn(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	w.befriend(carol, bob)
+	var want []string
+	for i := range 500 {
+		for _, from := range []netip.AddrPort{alice, carol} {
+			w.send(from, bob, fmt.Sprint(i))
+			want = append(want, fmt.Sprint(i))
+		}
+		w.run(20 * ms)
+	}
+	if n := len(w.engines[bob].ready); n != 2 {
+		t.Errorf("%d entries for what may be read, want one for each peer", n)
+	}
+	w.wantRead(bob, want...)
+}
+
+func TestDeadlinesAreSearchedOnceAMillisecond(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	e := w.engines[bob]
+	a := w.life(bob, alice)
+	searches := 0
+	for range 100 { // in 10 ms
+		w.now = w.now.Add(ms / 10)
+		a.receiver.ackAt = w.now
+		e.wake = earliest(e.wake, w.now)
+		e.collect(w.now)
+		if a.receiver.ackAt.IsZero() {
+			searches++
+		}
+	}
+	if searches < 9 || searches > 11 {
+		t.Errorf("%d searches in 10 ms", searches)
+	}
+}
+
+func TestWritersWaitUntilThereIsRoom(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	e := w.engines[alice]
+	var room <-chan struct{}
+	for message := make([]byte, 60_000); room == nil; {
+		room, _ = e.send(w.now, bob, message)
+	}
+	isOpen := func() bool {
+		select {
+		case <-room:
+			return true
+		default:
+			return false
+		}
+	}
+	w.inject(bob, alice, appendAck(appendHeader(nil, w.life(bob, alice).tags()), acknowledgement{next: 1, window: 10}))
+	w.run(halfTrip + ms)
+	if isOpen() {
+		t.Error("there is room after an ACK of nothing")
+	}
+	w.run(time.Second)
+	if !isOpen() {
+		t.Error("there is no room after all is acknowledged")
+	}
+}
+
+func TestOnlyWhatWasWrittenCountsAsSent(t *testing.T) {
+	e := newWorld(t).engines[alice]
+	e.written([]datagram{{to: bob}, {to: bob, err: errors.New("the cable is out")}})
+	if n := e.stats.sent.Load(); n != 1 {
+		t.Errorf("%d sent, want 1", n)
+	}
+}
+
+// Who reads makes room, and says so at once.
+func TestReadingTellsOfTheRoom(t *testing.T) {
+	w := newWorld(t)
+	message := strings.Repeat("x", 50_000)
+	for range 6 {
+		w.send(alice, bob, message)
+		w.run(time.Second)
+	}
+	w.seen = nil
+	for range 2 {
+		w.engines[bob].read(w.now, make([]byte, maxMessage))
+	}
+	w.collect()
+	if len(w.seen) != 1 || !strings.HasPrefix(w.seen[0], "ACK") {
+		t.Errorf("after two reads, bob sends %q, want an ACK", w.seen)
+	}
 }
 
 func TestReadOrderAcrossLives(t *testing.T) {

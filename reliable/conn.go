@@ -48,7 +48,7 @@ type Conn struct {
 	engine  *engine
 	spare   []datagram // of release
 	writing bool       // a goroutine writes what the engine collects
-	armed   time.Time  // when the timer fires; zero if it has fired
+	armed   time.Time  // what the timer was last set to
 	err     error      // why closing is closed
 	closed  bool       // Close was called
 	told    bool       // finished is closed
@@ -145,7 +145,7 @@ func (c *Conn) send(message []byte, to netip.AddrPort, addr net.Addr) (room <-ch
 // ReadFrom copies the next message into p, cut off if p is too short, and
 // returns its sender. The error may be [sockets.ErrPeerUnreachable], with the
 // peer that it concerns: messages to it may not have arrived. Reading goes on
-// after it.
+// after it. If that peer is lost again before it is read, it stands for both.
 func (c *Conn) ReadFrom(p []byte) (int, net.Addr, error) {
 	for {
 		n, from, err := c.read(p)
@@ -168,7 +168,7 @@ func (c *Conn) read(p []byte) (n int, from netip.AddrPort, err error) {
 	c.mu.Lock()
 	defer c.release()
 	switch {
-	case c.err != nil:
+	case c.closed || c.err != nil && len(c.engine.ready) == 0:
 		return 0, netip.AddrPort{}, c.err
 	case c.readBy.HasPassed():
 		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
@@ -203,7 +203,9 @@ func (c *Conn) setDeadline(d *deadline.Deadline, t time.Time) error {
 // Close says goodbye: it waits until what was accepted is acknowledged, at most
 // [Config].CloseTimeout, tells the peers, and closes the socket. Whatever else is
 // called, or waits, gets [net.ErrClosed] at once. The error says that a peer has
-// not acknowledged everything.
+// not acknowledged everything, or that messages to it got lost before and
+// neither ReadFrom nor WriteTo has told it. Of two that close at once, neither
+// reads what the other sends meanwhile, nor is told.
 func (c *Conn) Close() error {
 	if !c.leave() {
 		return c.fault("close", nil, net.ErrClosed)
@@ -281,12 +283,19 @@ func (c *Conn) receive() {
 			return
 		default:
 			// A system may report one error for each datagram that found nobody. What
-			// goes on for longer is the machine's.
+			// goes on for longer is the machine's, unless it concerns a peer.
 			if now.Sub(last) > time.Second {
 				faults = 0
 			}
 			last = now
-			if faults++; faults == maxFaults {
+			faults++
+			if from.IsValid() {
+				faults = min(faults, maxFaults-1)
+				c.mu.Lock()
+				c.engine.troubled(from, err)
+				c.mu.Unlock()
+			}
+			if faults == maxFaults {
 				c.fail(fmt.Errorf("reliable: receive: %w", err))
 				return
 			}
@@ -297,20 +306,14 @@ func (c *Conn) receive() {
 
 // clock wakes the engine when its time has come. It is a goroutine.
 func (c *Conn) clock() {
-	defer c.timer.Stop()
 	for {
-		fired := false
 		select {
 		case <-c.timer.C:
-			fired = true
 		case <-c.more:
 		case <-c.ended:
 			return
 		}
 		c.mu.Lock()
-		if fired {
-			c.armed = time.Time{}
-		}
 		c.workLocked(math.MaxInt)
 		c.mu.Unlock()
 	}
@@ -371,11 +374,9 @@ func (c *Conn) writeLocked() {
 	c.writing = false
 }
 
-// armLocked sets the timer for when the engine wants to be woken, if it does not
-// fire before.
+// armLocked sets the timer for when the engine wants to be woken.
 func (c *Conn) armLocked(now time.Time) {
-	wake := c.engine.wake
-	if !wake.IsZero() && (c.armed.IsZero() || wake.Before(c.armed)) {
+	if wake := c.engine.wake; !wake.IsZero() && wake != c.armed { // setting it takes long
 		c.armed = wake
 		c.timer.Reset(max(wake.Sub(now), time.Millisecond))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -189,6 +190,56 @@ func TestRestartedHost(t *testing.T) {
 	})
 }
 
+// What is acknowledged can be read, though nothing else comes.
+func TestReadsAfterTheSocketHasVanished(t *testing.T) {
+	onStage(t, new(reliable.Config), slow, func(t *testing.T, s *stage) {
+		a, b := s.conns[0], s.conns[1]
+		for i := range 3 {
+			a.WriteTo(fmt.Append(nil, i), s.addrs[1])
+		}
+		time.Sleep(time.Second)
+		s.hosts[1].Crash()
+		time.Sleep(time.Second)
+		for i := range 2 {
+			wantMessage(t, b, fmt.Sprint(i))
+		}
+		b.Close()
+		if _, _, err := b.ReadFrom(make([]byte, 10)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("ReadFrom after Close: %v, want %v", err, net.ErrClosed)
+		}
+	})
+}
+
+// A system tells a connected socket that nobody has the port: that is the peer's
+// trouble, not the socket's.
+func TestDialedPeerThatRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := simnet.New(1)
+		network.SetLinks(slow)
+		here, there := network.Host(), network.Host()
+		to := there.AddrPort(8080)
+		c, err := (&reliable.Config{Silence: 5 * time.Minute}).Over(here).DialContext(t.Context(), "udp", to.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		start := time.Now()
+		c.Write([]byte("anybody?"))
+		_, err = c.Read(make([]byte, 10))
+		wantUnreachable(t, "Read", err, "no handshake in 5m0s: ")
+		if !strings.Contains(err.Error(), "refused") || time.Since(start) < 5*time.Minute {
+			t.Errorf("Read: %v after %v", err, time.Since(start))
+		}
+		_, err = c.Write([]byte("anybody?"))
+		wantUnreachable(t, "Write", err, "refused")
+		s := bind(t, reliable.Over(there), ":8080")
+		if _, err := c.Write([]byte("at last")); err != nil {
+			t.Error(err)
+		}
+		wantMessage(t, s, "at last")
+	})
+}
+
 // Nothing is left to wait for when the socket has vanished.
 func TestCloseOfASocketThatHasVanished(t *testing.T) {
 	onStage(t, new(reliable.Config), slow, func(t *testing.T, s *stage) {
@@ -249,6 +300,18 @@ func TestFullWindow(t *testing.T) {
 		wantMessage(t, b, "last")
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestGoodbyeToAnUnreachablePeer(t *testing.T) {
+	onStage(t, &reliable.Config{Silence: time.Second}, slow, func(t *testing.T, s *stage) {
+		a := s.conns[0]
+		s.Partition(s.hosts[:1])
+		a.WriteTo([]byte("lost"), s.addrs[1])
+		wantUnreachable(t, "Close", a.Close(), "no handshake in 1s")
+		if _, _, err := a.ReadFrom(make([]byte, 10)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("ReadFrom after Close: %v, want %v", err, net.ErrClosed)
 		}
 	})
 }
@@ -460,6 +523,9 @@ func TestWhatIsPassedOn(t *testing.T) {
 	if c, err := n.ListenPacket(ctx, "udp", "224.0.0.9:1"); err != nil || c != (group{}) {
 		t.Errorf("a group: %T, %v, want that of the base", c, err)
 	}
+	if c, err := reliable.Over(simnet.New(1).Host()).DialContext(ctx, "udp", "224.0.0.9:1"); err != nil || strings.Contains(fmt.Sprintf("%T", c), "reliable") {
+		t.Errorf("to a group: %T, %v, want that of the base", c, err)
+	}
 	if ips, err := n.Resolve(ctx, "127.0.0.1"); err != nil || len(ips) != 1 {
 		t.Errorf("Resolve = %v, %v", ips, err)
 	}
@@ -529,6 +595,71 @@ func TestFaultsOfTheSocket(t *testing.T) {
 			t.Errorf("ReadFrom after Close: %v, want %v", err, net.ErrClosed)
 		}
 	})
+}
+
+// A crawling is a network whose sockets take a millisecond to write.
+type crawling struct{ sockets.Network }
+
+func (n crawling) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	c, err := n.Network.ListenPacket(ctx, network, address)
+	return crawlingConn{c}, err
+}
+
+type crawlingConn struct{ net.PacketConn }
+
+func (c crawlingConn) WriteTo(p []byte, to net.Addr) (int, error) {
+	time.Sleep(time.Millisecond)
+	return c.PacketConn.WriteTo(p, to)
+}
+
+// Who writes one message does not have to write those of others for long.
+func TestWorkOfOthersIsHandedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := simnet.New(1)
+		from, to := network.Host(), network.Host()
+		c := bind(t, reliable.Over(crawling{from}), ":1")
+		message := make([]byte, 50_000)
+		for port := range uint16(4) {
+			f := bind(t, reliable.Over(to), fmt.Sprint(":", port+1))
+			go func() {
+				for range 100 {
+					c.WriteTo(message, net.UDPAddrFromAddrPort(to.AddrPort(port+1)))
+				}
+			}()
+			newDiary(f)
+		}
+		for range 20 {
+			start := time.Now()
+			if _, err := c.TryWriteTo([]byte("one"), net.UDPAddrFromAddrPort(to.AddrPort(9))); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("TryWriteTo took %v", took)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+}
+
+// A deadline that is far off does not keep the memory of a closed socket.
+func TestCloseForgets(t *testing.T) {
+	c, err := reliable.Over(nil).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forgotten := make(chan struct{})
+	runtime.AddCleanup(c.(*reliable.Conn), func(done chan struct{}) { close(done) }, forgotten)
+	c.SetDeadline(time.Now().Add(time.Hour))
+	c.Close()
+	for range 500 {
+		runtime.GC()
+		select {
+		case <-forgotten:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Error("the socket is still in memory")
 }
 
 func TestPlainDatagramsAreCountedAndIgnored(t *testing.T) {

@@ -18,7 +18,8 @@ func TestTimeout(t *testing.T) {
 		{[]time.Duration{300 * ms, 700 * ms}, 350*ms + 850*ms}, // variation (3*150 + 400) / 4
 		{[]time.Duration{40 * ms}, minTimeout},                 // 120
 		{[]time.Duration{3 * time.Second}, maxTimeout},         // 9 s
-		{[]time.Duration{-ms, 0}, minTimeout},                  // a clock that stands still
+		{[]time.Duration{0}, minTimeout},                       // a clock that stands still
+		{[]time.Duration{-ms, 0}, minTimeout},
 	} {
 		var r rtt
 		for _, d := range test.samples {

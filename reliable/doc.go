@@ -27,7 +27,8 @@
 // network carries, is slowed down. [sockets.Peer.SendAll] does not wait, so that
 // one slow peer does not hold up the others: its error is [sockets.ErrSlow].
 //
-// [Conn.Close] says goodbye: it waits until what was sent has arrived.
+// [Conn.Close] says goodbye: it waits until what was sent has arrived. Who sends
+// to a peer that does so is told that nobody will read it.
 //
 // # What it does not promise
 //
@@ -36,10 +37,12 @@
 //   - Whether a message arrived when the peer is reported as unreachable. Nobody
 //     can know: it may have arrived, and its acknowledgement got lost. Who sends
 //     it again may cause the other end to act twice.
+//   - A conversation where a round trip takes more than 10 seconds: the handshake
+//     does not wait that long.
 //   - Any order between the messages of two senders, or to two receivers.
 //   - Multicast: the socket of a group is that of the network beneath.
 //   - Secrecy. Who can read the datagrams of a peer can forge them; who cannot
-//     would have to guess 128 random bits.
+//     would have to guess 128 random bits, or 64 during a handshake.
 //
 // # How it works
 //
@@ -49,9 +52,11 @@
 //	association.go   what they know of each other, until one says goodbye or gives up
 //	sender.go        segments, until they are acknowledged
 //	receiver.go      the segments in order again, and their acknowledgements
+//	reordering.go    how many overtakers make a loss
 //	rtt.go           how long to wait for an acknowledgement
 //	congestion.go    how much may be on its way
 //	cookie.go        proof of an address, without memory
+//	graves.go        which cookies are too old
 //	wire.go          how all this looks in a datagram; WIRE.md is the page on it
 //	inbox.go         what is to be read from one peer
 //	peer.go          who is known, and who gives way
@@ -88,11 +93,12 @@
 //	         <-----------------  ACK, 1 is missing, 2 to 4 are here
 //	DATA 1   ----------------->  (three overtook it)
 //
-// A segment is sent again when three later ones overtook it, more where the
-// network proves to reorder, or when the retransmission time-out is over. That
-// is computed from the round trips as RFC 6298 says, is from 200 milliseconds to
-// 5 seconds long, and doubles, twice at most, as long as nothing comes back; it
-// is 1 second before the first round trip.
+// A segment is sent again when three later ones overtook it, more for a while
+// where the network proves to reorder, or when nothing was heard of the first
+// that is missing for the retransmission time-out. That is computed from the
+// round trips as RFC 6298 says, is from 200 milliseconds to 5 seconds long, and
+// doubles, twice at most, as long as nothing comes back; it is 1 second before
+// the first round trip.
 // Each transmission has a number, which the receiver tells: it is always known
 // which one was answered.
 //

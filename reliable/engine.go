@@ -1,13 +1,18 @@
 package reliable
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 )
 
-const maxQueue = 4096 // datagrams that wait to be written
+const (
+	maxQueue  = 4096 // datagrams that wait to be written
+	scanEvery = time.Millisecond
+)
 
 // An engine is a socket without the socket: datagrams and messages go in,
 // datagrams and messages come out, and time is what the caller says.
@@ -18,16 +23,18 @@ type engine struct {
 	stats    *counters
 
 	jar     *jar
-	ended   time.Time // no cookie baked before then opens an association
+	graves  graves
 	peers   map[netip.AddrPort]*peer
+	full    time.Time // before then, no peer gives way to a newcomer
 	touched []*peer   // those to serve
-	wake    time.Time // not after the earliest deadline; zero if there is none
+	wake    time.Time // when collect is to be called; zero if never
+	scanned time.Time // when collect last looked for deadlines that have come
 	leaving bool
 	failed  error // of the first peer that did not take everything, while leaving
 
 	out   []datagram // to be written, in this order
 	free  [][]byte   // buffers for more
-	ready []delivery // what may be read, in the order in which it came
+	ready []*peer    // those of whom something may be read, in turn
 	spans []span     // scratch of parseAck
 }
 
@@ -37,14 +44,6 @@ type datagram struct {
 	err     error // of writing it
 }
 
-// A delivery is messages in the inbox of a peer or, if there are none, an error
-// that concerns it.
-type delivery struct {
-	peer     *peer
-	messages int
-	err      error
-}
-
 func newEngine(now time.Time, cfg Config, stats *counters) *engine {
 	return &engine{
 		window:   cfg.Window,
@@ -52,6 +51,7 @@ func newEngine(now time.Time, cfg Config, stats *counters) *engine {
 		maxPeers: cfg.MaxPeers,
 		stats:    stats,
 		jar:      newJar(now),
+		graves:   graves{last: make(map[netip.AddrPort]time.Time)},
 		peers:    make(map[netip.AddrPort]*peer),
 	}
 }
@@ -71,8 +71,6 @@ func (e *engine) receive(now time.Time, from netip.AddrPort, b []byte) {
 		switch k, body, _ := cut(chunks); {
 		case k == cookie:
 			e.receiveCookie(now, from, t, body)
-		case t.from == 0:
-			e.stats.malformed.Add(1)
 		case k == hello:
 			e.receiveHello(now, from, t)
 		default:
@@ -106,11 +104,10 @@ func (e *engine) receiveChunk(now time.Time, p *peer, k kind, body []byte) {
 	switch k {
 	case data:
 		number, transmission, payload := parseData(body)
-		messages, fresh := a.receiver.accept(now, number, transmission, payload)
-		if !fresh {
+		if !a.receiver.accept(now, number, transmission, payload) {
 			e.stats.duplicate.Add(1)
 		}
-		e.deliver(delivery{p, messages, nil})
+		e.enqueue(p)
 		if a.state == leaving {
 			a.retries = 0
 		}
@@ -131,58 +128,53 @@ func (e *engine) receiveChunk(now time.Time, p *peer, k kind, body []byte) {
 			return
 		}
 		e.emit(p.address, appendChunk(appendHeader(e.buffer(), a.tags()), gone))
-		e.end(p, "it has closed its socket")
+		a.sender.dropped = !e.leaving && binary.BigEndian.Uint64(body) < a.sender.end()
+		e.end(now, p, "it has closed its socket")
 	case gone:
-		e.end(p, "it has restarted, or closed its socket")
+		e.end(now, p, "it has restarted, or closed its socket")
 	}
 }
 
-func (e *engine) deliver(d delivery) {
-	if d.messages == 0 && d.err == nil {
-		return
+// enqueue says that something of p may be read, if that is so.
+func (e *engine) enqueue(p *peer) {
+	if p.isUnread() && !p.queued {
+		p.queued = true
+		e.ready = append(e.ready, p)
 	}
-	if n := len(e.ready); n > 0 && d.err == nil && e.ready[n-1].peer == d.peer && e.ready[n-1].err == nil {
-		e.ready[n-1].messages += d.messages
-		return
-	}
-	e.ready = append(e.ready, d)
 }
 
 // read takes what is ready first: a message, as far as b has room, or an error.
+// Then it is the turn of the other peers.
 func (e *engine) read(now time.Time, b []byte) (n int, from netip.AddrPort, err error) {
-	d := &e.ready[0]
-	p := d.peer
-	from, err = p.address, d.err
-	if err != nil {
-		p.untold = false
+	p := e.ready[0]
+	e.dequeue(p)
+	if p.news != nil && p.before == 0 {
+		err, p.news = p.news, nil
 	} else {
 		n = p.inbox.take(b)
-		d.messages--
+		p.before--
 	}
-	if d.messages == 0 {
-		e.dropDelivery()
-	}
+	e.enqueue(p)
 	if p.life == nil {
 		e.forget(p)
 	} else if p.life.receiver.read(now); p.life.receiver.due(now) {
 		e.touch(now, p)
 	}
-	return n, from, err
+	return n, p.address, err
 }
 
-func (e *engine) dropDelivery() {
-	e.ready[0] = delivery{}
-	if len(e.ready) == 1 {
-		e.ready = e.ready[:0] // its place serves again
-	} else {
-		e.ready = e.ready[1:]
+func (e *engine) dequeue(p *peer) {
+	if p.queued {
+		p.queued = false
+		i := slices.Index(e.ready, p)
+		e.ready = slices.Delete(e.ready, i, i+1)
 	}
 }
 
 // send queues a message. If there is no room for it, it returns what is closed
 // when there is.
 func (e *engine) send(now time.Time, to netip.AddrPort, message []byte) (wait <-chan struct{}, err error) {
-	p := e.admit(now, to)
+	p := e.admit(now, to, true)
 	if p == nil {
 		return nil, fmt.Errorf("reliable: %v is one peer more than the limit, %d", to, e.maxPeers)
 	}
@@ -213,12 +205,15 @@ func (e *engine) leave(now time.Time) {
 	e.leaving = true
 	e.ready = nil
 	for _, p := range e.peers {
-		p.inbox.shutDown()
-		p.owed = nil
+		if p.news != nil && e.failed == nil {
+			e.failed = p.owed // neither who reads nor who writes was told
+		}
+		p.owed, p.news = nil, nil
 		if p.life == nil {
 			delete(e.peers, p.address)
 			continue
 		}
+		p.life.receiver.shutDown()
 		p.life.receiver.read(now)
 		p.wakeWriters()
 		e.touch(now, p)
@@ -245,10 +240,11 @@ func (e *engine) touch(now time.Time, p *peer) {
 }
 
 // collect serves those who were touched and, if it is time, all whose deadline
-// has come.
+// has come. It looks for these once a millisecond at most, as there may be many
+// peers.
 func (e *engine) collect(now time.Time) {
-	if due(now, e.wake) {
-		e.wake = time.Time{}
+	if due(now, e.wake) && now.Sub(e.scanned) >= scanEvery {
+		e.wake, e.scanned = time.Time{}, now
 		for _, p := range e.peers {
 			if p.life == nil {
 				continue
@@ -270,6 +266,9 @@ func (e *engine) collect(now time.Time) {
 		}
 	}
 	e.touched = e.touched[:0]
+	if next := e.scanned.Add(scanEvery); !e.wake.IsZero() && e.wake.Before(next) {
+		e.wake = next
+	}
 }
 
 // buffer returns an empty buffer for a datagram.
@@ -295,14 +294,23 @@ func (e *engine) emit(to netip.AddrPort, b []byte) {
 
 // written takes back datagrams that were written.
 func (e *engine) written(batch []datagram) {
-	e.stats.sent.Add(uint64(len(batch)))
 	for i := range batch {
 		d := &batch[i]
-		if p := e.peers[d.to]; d.err != nil && p != nil {
-			p.trouble = d.err
+		if d.err != nil {
+			e.troubled(d.to, d.err)
+		} else {
+			e.stats.sent.Add(1)
 		}
 		e.free = append(e.free, d.payload)
 		*d = datagram{}
+	}
+}
+
+// troubled tells of an error at the socket that concerns one peer. It may pass;
+// if the peer stays silent, it is the reason.
+func (e *engine) troubled(address netip.AddrPort, err error) {
+	if p := e.peers[address]; p != nil {
+		p.trouble = err
 	}
 }
 

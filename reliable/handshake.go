@@ -28,12 +28,17 @@ func (e *engine) receiveCookie(now time.Time, from netip.AddrPort, t tags, body 
 		return
 	}
 	a := p.life
+	fresh := [cookieSize]byte(body) != a.cookie
 	a.cookie = [cookieSize]byte(body)
-	if a.state == greeting {
+	switch {
+	case a.state == greeting:
 		if a.retries == 1 { // else nobody knows which HELLO was answered
 			a.sender.rtt.sample(now.Sub(a.retryAt.Add(-firstRetry)))
 		}
 		a.state, a.retries, a.retryAt = echoing, 0, now
+		e.touch(now, p)
+	case a.state == echoing && fresh: // the old one was stale
+		a.retryAt = now
 		e.touch(now, p)
 	}
 }
@@ -45,7 +50,7 @@ func (e *engine) receiveCookie(now time.Time, from netip.AddrPort, t tags, body 
 //   - One that is open with another tag is over: the peer has begun a new life.
 //
 // The cookie must be younger than the association that it replaces, and than
-// every one that has ended: an ECHO that comes again, however late, neither ends
+// every one with this address that has ended: an ECHO that comes again, however late, neither ends
 // a living association nor wakes a dead one. Who brings an old cookie gets a new
 // one.
 func (e *engine) receiveEcho(now time.Time, from netip.AddrPort, t tags, body []byte) {
@@ -53,18 +58,18 @@ func (e *engine) receiveEcho(now time.Time, from netip.AddrPort, t tags, body []
 	opened := p != nil && p.life != nil && p.life.state >= open
 	if !opened || p.life.remote != t.from {
 		born, ok := e.jar.check(now, body, from, t.from)
-		if !ok || !born.After(e.ended) || opened && !born.After(p.life.born) {
+		if !ok || !e.graves.allow(from, born) || opened && !born.After(p.life.born) {
 			e.stats.stale.Add(1)
 			e.receiveHello(now, from, t)
 			return
 		}
 		if opened {
-			e.end(p, "it has restarted")
+			e.end(now, p, "it has restarted")
 		}
 		if e.leaving && (p == nil || p.life == nil) {
 			return
 		}
-		if p = e.admit(now, from); p == nil {
+		if p = e.admit(now, from, false); p == nil {
 			e.stats.refused.Add(1)
 			return
 		}

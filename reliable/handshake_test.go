@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -368,17 +370,82 @@ func TestStaleCookieIsReplaced(t *testing.T) {
 	}
 }
 
+// The fresh cookie, which answers the stale one, does not wait for its turn.
+func TestFreshCookieIsUsedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.fate = func(f flying) int {
+		if f.String() == "ECHO" {
+			w.engines[bob].jar = newJar(w.now) // bob has restarted meanwhile
+			w.fate = nil
+		}
+		return 1
+	}
+	w.send(alice, bob, "in time")
+	w.run(7*halfTrip + ms)
+	w.wantSeen("HELLO", "COOKIE", "ECHO", "COOKIE", "ECHO", "WELCOME", "DATA 0")
+	w.wantRead(bob, "in time")
+}
+
+func TestRepeatedCookieIsUsedOnce(t *testing.T) {
+	w := newWorld(t)
+	w.send(alice, bob, "once")
+	w.run(halfTrip + ms) // the COOKIE is on its way
+	w.inject(bob, alice, w.wire[0].payload)
+	w.run(4 * halfTrip)
+	w.wantSeen("HELLO", "COOKIE", "ECHO", "WELCOME", "DATA 0")
+}
+
+func TestEndsOfOthersDoNotMakeACookieOld(t *testing.T) {
+	w := newWorld(t)
+	w.send(alice, bob, "from afar")
+	w.run(3*halfTrip - ms) // her ECHO is on its way
+	c := w.engines[bob].jar.bake(w.now, carol, 17)
+	w.engines[bob].receive(w.now, carol, appendChunk(appendHeader(nil, tags{from: 17}), echo, c))
+	w.engines[bob].end(w.now, w.engines[bob].peers[carol], "it was short")
+	w.run(time.Second)
+	w.wantRead(bob, "from afar")
+	if n := w.engines[bob].stats.stale.Load(); n != 0 {
+		t.Errorf("%d stale cookies, want none", n)
+	}
+}
+
+func TestGravesAreBounded(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	g := graves{last: make(map[netip.AddrPort]time.Time)}
+	for i := range 3 * maxGraves {
+		address := netip.AddrPortFrom(alice.Addr(), uint16(i))
+		g.bury(now, address, now)
+		if g.allow(address, now) || len(g.last) > maxGraves {
+			t.Fatalf("after %d ends, %d are remembered; the last is not", i+1, len(g.last))
+		}
+	}
+	if !g.floor.Equal(now) || g.allow(alice, now) || !g.allow(alice, now.Add(1)) {
+		t.Errorf("the floor is %v, want %v", g.floor, now)
+	}
+	now = now.Add(cookieAge + 1)
+	before := g.floor
+	for i := range maxGraves {
+		g.bury(now, netip.AddrPortFrom(bob.Addr(), uint16(i)), now)
+	}
+	if g.floor != before || len(g.last) != maxGraves {
+		t.Errorf("the floor has risen to %v, though the old ones could be forgotten", g.floor)
+	}
+	g.bury(now, carol, now.Add(-cookieAge-1))
+	if len(g.last) != maxGraves {
+		t.Error("an old association is remembered")
+	}
+}
+
 func TestNoAnswerIsLongerThanItsQuestion(t *testing.T) {
 	w := newWorld(t)
 	e := w.engines[bob]
-	question := appendHeader(nil, tags{0, 7})
 	for _, k := range []kind{hello, echo, bye, data} {
-		b := slices.Clone(question)
+		b := appendHeader(nil, tags{0, 7})
 		switch k {
 		case bye:
-			b = appendChunk(b, k)
+			b = appendBye(appendHeader(nil, tags{5, 7}), 0)
 		case data:
-			b = appendData(b, 0, 1, []byte{0})
+			b = appendData(appendHeader(nil, tags{5, 7}), 0, 1, []byte{0})
 		default:
 			b = appendChunk(b, k, make([]byte, cookieSize))
 		}
@@ -446,6 +513,80 @@ func TestMaxPeers(t *testing.T) {
 	w.wantRead(bob)
 }
 
+// openAt opens an association of alice with address, who says nothing.
+func openAt(w *world, address netip.AddrPort) {
+	e := w.engines[alice]
+	c := e.jar.bake(w.now, address, 17)
+	e.receive(w.now, address, appendChunk(appendHeader(nil, tags{from: 17}), echo, c))
+}
+
+// Whoever says nothing gives way after a while, even to one that says as little,
+// and before one that has said something.
+func TestStrangersGiveWay(t *testing.T) {
+	w := newWorld(t)
+	e := w.engines[alice]
+	e.maxPeers = 2
+	w.befriend(bob, alice)
+	openAt(w, stranger)
+	w.run(e.silence - ms)
+	if _, err := e.send(w.now, carol, nil); err == nil {
+		t.Error("a stranger gives way at once")
+	}
+	w.inject(stranger, alice, appendAck(appendHeader(nil, tags{e.peers[stranger].life.local, 17}), acknowledgement{}))
+	w.run(2*halfTrip + ms)
+	w.send(alice, carol, "hello")
+	if e.peers[bob] == nil || e.peers[stranger] != nil || e.peers[carol] == nil {
+		t.Errorf("alice knows %v, want bob and carol", slices.Collect(maps.Keys(e.peers)))
+	}
+}
+
+// Errors that nobody reads do not keep a place for ever, but as long as
+// another's can be had.
+func TestTheDeadGiveWay(t *testing.T) {
+	w := newWorld(t)
+	e := w.engines[alice]
+	e.maxPeers = 2
+	w.fate = func(f flying) int { return 0 }
+	w.send(alice, bob, "lost")
+	w.run(time.Second)
+	w.send(alice, stranger, "lost too")
+	w.run(time.Minute)
+	if _, err := e.send(w.now, stranger, nil); err == nil {
+		t.Error("no error for who writes")
+	}
+	w.send(alice, carol, "hello") // in the place of the stranger, though bob has been idle for longer
+	if e.peers[bob] == nil || e.peers[stranger] != nil {
+		t.Errorf("alice knows %v, want bob and carol", slices.Collect(maps.Keys(e.peers)))
+	}
+	w.send(alice, stranger, "again") // in bob's
+	if got := w.read(alice); e.peers[bob] != nil || len(got) != 0 {
+		t.Errorf("alice knows %v and reads %q", slices.Collect(maps.Keys(e.peers)), got)
+	}
+}
+
+// A search takes long where there are many peers. Newcomers do not cause one
+// each, own messages do.
+func TestNewcomersDoNotSearchTooOften(t *testing.T) {
+	w := newWorld(t)
+	e := w.engines[alice]
+	e.maxPeers = 1
+	w.befriend(bob, alice)
+	openAt(w, carol)
+	e.peers[bob].active = w.now.Add(-idleAfter)
+	openAt(w, carol)
+	if e.peers[carol] != nil {
+		t.Error("a second search at once")
+	}
+	w.now = w.now.Add(searchEvery)
+	openAt(w, carol)
+	if e.peers[carol] == nil {
+		t.Error("no search after a while")
+	}
+	openAt(w, stranger)
+	e.peers[carol].life.born = w.now.Add(-e.silence)
+	w.send(alice, stranger, "at once")
+}
+
 func TestPeersThatWaitKeepTheirPlace(t *testing.T) {
 	w := newWorld(t)
 	e := w.engines[alice]
@@ -498,6 +639,7 @@ func TestCookie(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"late":    second(j.check(baked.Add(cookieAge+1), c, alice, 17)),
 		"address": second(j.check(baked, c, bob, 17)),
+		"port":    second(j.check(baked, c, netip.AddrPortFrom(alice.Addr(), alice.Port()+1), 17)),
 		"tag":     second(j.check(baked, c, alice, 18)),
 		"jar":     second(other.check(baked, c, alice, 17)),
 		"time":    second(j.check(baked, changed, alice, 17)),

@@ -8,18 +8,19 @@ import (
 // An inbox is what arrived in order from one peer and was not read yet: a
 // stream of messages, each preceded by its length in two bytes.
 type inbox struct {
-	stream bytes.Buffer
-	whole  int  // bytes of stream that are whole messages
-	shut   bool // nobody reads any more: what comes is dropped
+	stream   bytes.Buffer
+	messages int  // whole ones in stream
+	whole    int  // their bytes
+	shut     bool // nobody reads any more: what comes is dropped
 }
 
-// add appends to the stream and returns how many messages that completes.
-func (in *inbox) add(payload []byte) (messages int) {
+// add appends to the stream.
+func (in *inbox) add(payload []byte) {
 	if in.shut {
-		return 0
+		return
 	}
 	in.stream.Write(payload)
-	for rest := in.stream.Bytes()[in.whole:]; len(rest) >= 2; messages++ {
+	for rest := in.stream.Bytes()[in.whole:]; len(rest) >= 2; in.messages++ {
 		size := 2 + int(binary.BigEndian.Uint16(rest))
 		if len(rest) < size {
 			break
@@ -27,13 +28,13 @@ func (in *inbox) add(payload []byte) (messages int) {
 		rest = rest[size:]
 		in.whole += size
 	}
-	return messages
 }
 
 // take removes the first whole message, of which there is one, and copies it
 // into p as far as it has room.
 func (in *inbox) take(p []byte) int {
 	size := int(binary.BigEndian.Uint16(in.stream.Next(2)))
+	in.messages--
 	in.whole -= 2 + size
 	return copy(p, in.stream.Next(size))
 }

@@ -26,13 +26,14 @@ type Config struct {
 	// read. If zero, 256 KiB. It is at least 72 KiB, to hold the longest message.
 	Window int
 
-	// MaxPeers bounds the peers of one socket. When it is full, one that has been
-	// idle for 15 minutes gives way, else a newcomer is not answered. If zero,
-	// 1,024.
+	// MaxPeers bounds the peers of one socket. When it is full, one gives way that
+	// is gone, has been idle for 15 minutes, or has never sent nor been sent a
+	// message for as long as Silence; else a newcomer is not answered, and sending
+	// to one is an error. If zero, 1,024.
 	MaxPeers int
 
-	// CloseTimeout bounds the goodbye of Close. If zero, 10 seconds: a few losses in a row
-	// must not keep the last message from arriving.
+	// CloseTimeout bounds the goodbye of Close. If zero, 10 seconds: a few losses in
+	// a row must not keep the last message from arriving.
 	CloseTimeout time.Duration
 }
 
@@ -93,7 +94,7 @@ func isMulticast(address string) bool {
 // is sent before the first Write: who does not answer is found out then.
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := n.base.DialContext(ctx, network, address)
-	if err != nil || !strings.HasPrefix(network, "udp") || isMulticast(address) {
+	if err != nil || !strings.HasPrefix(network, "udp") || endpoint.Of(conn.RemoteAddr()).Addr().IsMulticast() {
 		return conn, err
 	}
 	return &dialed{newConn(connected{conn}, n.cfg, &n.stats), conn.RemoteAddr()}, nil

@@ -8,7 +8,10 @@ import (
 	"github.com/seed287501ae/sockets"
 )
 
-const idleAfter = 15 * time.Minute // an idle peer may give way to a newcomer
+const (
+	idleAfter   = 15 * time.Minute // an idle peer may give way to a newcomer
+	searchEvery = time.Second
+)
 
 // A peer is who has an address: what outlives its associations.
 type peer struct {
@@ -16,15 +19,17 @@ type peer struct {
 	inbox   inbox
 	owed    error         // what the next write is to be told
 	room    chan struct{} // closed when one more message may be written; nil if nobody waits
-	untold  bool          // engine.ready has an error of it
-	trouble error         // of writing to it, since it was heard
+	news    error         // what who reads is to be told
+	before  int           // messages to be read first
+	queued  bool          // it is in engine.ready
+	trouble error         // of the socket with it, since it was heard
 	active  time.Time     // when something was sent to it or came from it
 	touched bool          // it is in engine.touched
 	life    *association  // nil if there is none
 }
 
 // isUnread reports whether something of the peer is to be read.
-func (p *peer) isUnread() bool { return p.inbox.whole > 0 || p.untold }
+func (p *peer) isUnread() bool { return p.inbox.messages > 0 || p.news != nil }
 
 func (p *peer) wakeWriters() {
 	if p.room != nil {
@@ -34,56 +39,88 @@ func (p *peer) wakeWriters() {
 }
 
 // admit returns the peer that has an address, nil if there is no room for one
-// more.
-func (e *engine) admit(now time.Time, address netip.AddrPort) *peer {
+// more. For newcomers, of whom there may be very many, it searches a place once
+// in a while; for an own message, always.
+func (e *engine) admit(now time.Time, address netip.AddrPort, own bool) *peer {
 	if p := e.peers[address]; p != nil {
 		return p
 	}
-	if e.maxPeers > 0 && len(e.peers) >= e.maxPeers && !e.makeRoom(now) {
-		return nil
+	if e.maxPeers > 0 && len(e.peers) >= e.maxPeers {
+		if !own && now.Before(e.full) {
+			return nil
+		}
+		if !e.makeRoom(now) {
+			e.full = now.Add(searchEvery)
+			return nil
+		}
 	}
 	p := &peer{address: address, active: now}
 	e.peers[address] = p
 	return p
 }
 
-// makeRoom says goodbye to the peer that has been idle the longest, if that is
-// long enough, or to one that is gone. What is to be read stays.
+// How unwilling a peer is to give way, from little to much.
+const (
+	useless = iota // nothing was ever said, or nothing is left to tell
+	idle
+	owing // who writes next would not be told of a loss
+	needed
+)
+
+// unwilling tells how unwilling a peer is to give way. A stranger that opens an
+// association and says nothing, which costs it little, has not long to live.
+func (e *engine) unwilling(now time.Time, p *peer) int {
+	a := p.life
+	switch {
+	case p.inbox.messages > 0 || a != nil && a.waits():
+		return needed
+	case a != nil && a.isStranger() && e.silence > 0 && now.Sub(a.born) >= e.silence:
+		return useless
+	case a != nil && now.Sub(p.active) < idleAfter:
+		return needed
+	case p.owed != nil:
+		return owing
+	case a != nil:
+		return idle
+	}
+	return useless
+}
+
+// makeRoom drops the peer that gives way, if there is one, and says goodbye to
+// it. What is to be read stays, but for an error.
 func (e *engine) makeRoom(now time.Time) bool {
-	var idlest *peer
+	var victim *peer
+	least := needed
 	for _, p := range e.peers {
-		if p.isUnread() || p.life != nil && (p.life.waits() || now.Sub(p.active) < idleAfter) {
-			continue
-		}
-		if idlest == nil || p.active.Before(idlest.active) {
-			idlest = p
+		if u := e.unwilling(now, p); u < least || u == least && victim != nil && p.active.Before(victim.active) {
+			victim, least = p, u
 		}
 	}
-	if idlest == nil {
+	if victim == nil {
 		return false
 	}
-	if a := idlest.life; a != nil {
-		e.emit(idlest.address, appendChunk(appendHeader(e.buffer(), a.tags()), bye))
-		e.end(idlest, "")
+	if a := victim.life; a != nil {
+		e.emit(victim.address, appendBye(appendHeader(e.buffer(), a.tags()), a.receiver.unread()))
+		e.end(now, victim, "")
 	}
-	delete(e.peers, idlest.address)
+	victim.news = nil
+	e.dequeue(victim)
+	delete(e.peers, victim.address)
 	return true
 }
 
 // end ends the association of a peer. If messages are lost with it, who reads
 // and who writes next are told why.
-func (e *engine) end(p *peer, why string) {
+func (e *engine) end(now time.Time, p *peer, why string) {
 	a := p.life
 	p.life = nil
-	if a.born.After(e.ended) {
-		e.ended = a.born
-	}
+	e.graves.bury(now, p.address, a.born)
 	p.inbox.cutOff()
-	if a.sender.outstanding() {
+	if a.sender.outstanding() || a.sender.dropped {
 		p.owed = fmt.Errorf("%w: %v: %s", sockets.ErrPeerUnreachable, p.address, why)
-		if !p.untold {
-			p.untold = true
-			e.deliver(delivery{p, 0, p.owed})
+		if p.news == nil {
+			p.news, p.before = p.owed, p.inbox.messages
+			e.enqueue(p)
 		}
 		if e.leaving && e.failed == nil {
 			e.failed = p.owed

@@ -23,6 +23,7 @@ type receiver struct {
 	ahead   map[uint64][]byte // segments beyond next
 	ranges  []span            // their numbers
 	largest uint64            // the largest transmission number that arrived
+	dropped uint64            // the first segment that came too late to be read, once the inbox is shut
 
 	told    uint64    // the edge of the window that the last acknowledgement told, or the first will
 	unacked int       // segments that arrived since then
@@ -40,18 +41,17 @@ func (r *receiver) window() int {
 	return min(max(r.limit-r.inbox.stream.Len(), 0)/maxSegment, math.MaxUint16)
 }
 
-// accept takes a segment. It returns how many messages that completes, and
-// whether the segment was new.
-func (r *receiver) accept(now time.Time, number, transmission uint64, payload []byte) (messages int, fresh bool) {
+// accept takes a segment. It reports whether the segment was new.
+func (r *receiver) accept(now time.Time, number, transmission uint64, payload []byte) (fresh bool) {
 	_, known := r.ahead[number]
 	switch {
 	case number < r.next || known:
 		r.largest = max(r.largest, transmission)
 		r.ackAt = now
-		return 0, false
+		return false
 	case number >= r.next+uint64(r.window()):
 		r.ackAt = now
-		return 0, true
+		return true
 	}
 	inOrder := transmission == r.largest+1
 	r.largest = max(r.largest, transmission)
@@ -60,23 +60,23 @@ func (r *receiver) accept(now time.Time, number, transmission uint64, payload []
 		r.ahead[number] = bytes.Clone(payload)
 		r.ranges = insert(r.ranges, number)
 		r.ackAt = now
-		return 0, true
+		return true
 	}
 	if !inOrder || len(r.ranges) > 0 || r.unacked >= ackEvery {
 		r.ackAt = now
 	} else if r.ackAt.IsZero() {
 		r.ackAt = now.Add(ackDelay)
 	}
-	messages = r.inbox.add(payload)
+	r.inbox.add(payload)
 	r.next++
 	if len(r.ranges) > 0 && r.ranges[0].first == r.next {
 		for ; r.next < r.ranges[0].end; r.next++ {
-			messages += r.inbox.add(r.ahead[r.next])
+			r.inbox.add(r.ahead[r.next])
 			delete(r.ahead, r.next)
 		}
 		r.ranges = slices.Delete(r.ranges, 0, 1)
 	}
-	return messages, true
+	return true
 }
 
 // insert adds number, which is new, to ranges that ascend with gaps between.
@@ -108,6 +108,21 @@ func (r *receiver) read(now time.Time) {
 	if edge >= r.told+uint64(r.limit/maxSegment/4) {
 		r.ackAt = now
 	}
+}
+
+// shutDown drops everything, now and later. It is acknowledged as before: an end
+// that leaves too waits for that.
+func (r *receiver) shutDown() {
+	r.inbox.shutDown()
+	r.dropped = r.next
+}
+
+// unread is the first segment that nobody will read if the association ends now.
+func (r *receiver) unread() uint64 {
+	if r.inbox.shut {
+		return r.dropped
+	}
+	return r.next
 }
 
 // due reports whether an acknowledgement is to be sent now.

@@ -7,14 +7,6 @@ import (
 	"time"
 )
 
-// Three transmissions that overtook one say that it got lost, as three
-// duplicate acknowledgements do in TCP. Where that is wrong, the network
-// reorders, and it takes more of them.
-const (
-	firstOvertakers = 3
-	maxOvertakers   = 64
-)
-
 // A sender is the sending half of an association. The messages form a stream of
 // bytes, each preceded by its length. The stream is cut into segments, numbered
 // from 0, each when it may leave and of all that waits then, so that small
@@ -28,14 +20,16 @@ type sender struct {
 	segments []segment    // those that were sent, from the first that is not acknowledged
 	first    uint64       // the number of segments[0]
 	edge     uint64       // the first segment that the receiver has no room for
+	limit    int          // how many segments may be kept, whatever room the receiver has
 	held     int          // bytes in queue and in segments
+	dropped  bool         // nobody will read all that was acknowledged
 
 	sent       []transmission // from the oldest that matters
 	oldest     uint64         // the number of sent[0]
 	largest    uint64         // the largest transmission number that was acknowledged
-	overtakers int            // how many say that a transmission got lost
-	lost       []uint64       // segments to send again; some may have arrived since
-	flight     int            // segments on their way: neither acknowledged nor lost
+	reordering reordering
+	lost       []uint64 // segments to send again; some may have arrived since
+	flight     int      // segments on their way: neither acknowledged nor lost
 
 	rtt        rtt
 	congestion congestion
@@ -57,11 +51,12 @@ type transmission struct {
 	at      time.Time
 }
 
-func newSender(stats *counters) sender {
+func newSender(window int, stats *counters) sender {
 	return sender{
 		edge:       initialWindow,
+		limit:      window / maxSegment,
 		oldest:     1,
-		overtakers: firstOvertakers,
+		reordering: reordering{overtakers: firstOvertakers},
 		congestion: congestion{window: initialWindow},
 		stats:      stats,
 	}
@@ -100,6 +95,9 @@ func (s *sender) next(now time.Time) (number, sending uint64, payload []byte, ok
 	sending = s.nextTransmission()
 	s.sent = append(s.sent, transmission{number, now})
 	s.flight++
+	if number == s.first { // whose time-out it is
+		s.expires = time.Time{}
+	}
 	seg := &s.segments[number-s.first]
 	seg.transmission, seg.lost = sending, false
 	return number, sending, seg.payload, true
@@ -118,7 +116,7 @@ func (s *sender) takeLost() (number uint64, ok bool) {
 
 // cut makes a new segment of what waits.
 func (s *sender) cut() (number uint64, ok bool) {
-	if s.queue.Len() == 0 || s.end() >= s.edge {
+	if s.queue.Len() == 0 || s.end() >= s.edge || len(s.segments) >= s.limit {
 		return 0, false
 	}
 	payload := bytes.Clone(s.queue.Next(maxSegment))
@@ -141,6 +139,7 @@ func (s *sender) acknowledged(now time.Time, a acknowledgement) bool {
 	if a.next > s.first {
 		s.segments = slices.Delete(s.segments, 0, int(a.next-s.first))
 		s.first = a.next
+		s.backoff, s.expires = 0, time.Time{}
 	}
 	for _, r := range a.ranges {
 		for number := max(r.first, s.first); number < r.end; number++ {
@@ -156,12 +155,10 @@ func (s *sender) acknowledged(now time.Time, a acknowledgement) bool {
 	if limited {
 		s.congestion.acked(arrived, s.largest)
 	}
+	s.reordering.acked(s.largest, s.nextTransmission())
 	s.findLost()
 	if edge := a.next + uint64(a.window); edge > s.edge {
 		s.open(edge)
-	}
-	if arrived > 0 {
-		s.backoff, s.expires = 0, time.Time{}
 	}
 	return true
 }
@@ -176,7 +173,7 @@ func (s *sender) settle(number, largest uint64) int {
 	s.held -= len(seg.payload)
 	seg.payload = nil
 	if seg.lost || seg.transmission > largest { // it was declared lost, and was late
-		s.overtakers = min(2*s.overtakers, maxOvertakers)
+		s.reordering.late = true
 	}
 	if !seg.lost {
 		s.flight--
@@ -188,7 +185,7 @@ func (s *sender) settle(number, largest uint64) int {
 // findLost declares lost what enough later transmissions have overtaken. In a
 // window of n, only n-1 can.
 func (s *sender) findLost() {
-	enough := uint64(min(max(int(s.congestion.window)-1, 1), s.overtakers))
+	enough := uint64(min(max(int(s.congestion.window)-1, 1), s.reordering.overtakers))
 	done := 0
 	for ; done < len(s.sent); done++ {
 		number, sending := s.sent[done].segment, s.oldest+uint64(done)

@@ -11,7 +11,7 @@ import (
 // newTestSender returns a sender whose receiver has much room, and which has
 // full segments to send.
 func newTestSender(segments int) *sender {
-	s := newSender(new(counters))
+	s := newSender(1000*maxSegment, new(counters))
 	s.edge = 1000
 	for range segments {
 		s.push(make([]byte, maxSegment-2))
@@ -126,11 +126,89 @@ func TestReorderingTakesMoreOvertakers(t *testing.T) {
 	transmit(s, now)
 	acknowledge(t, s, now, acknowledgement{next: 0, transmission: 6, ranges: []span{{1, 6}}})
 	acknowledge(t, s, now, acknowledgement{next: 6, transmission: 6})
-	if s.overtakers != 2*firstOvertakers {
-		t.Errorf("%d overtakers, want %d", s.overtakers, 2*firstOvertakers)
+	if s.reordering.overtakers != 2*firstOvertakers {
+		t.Errorf("%d overtakers, want %d", s.reordering.overtakers, 2*firstOvertakers)
 	}
 	if got := s.stats.retransmitted.Load(); got != 0 {
 		t.Errorf("%d retransmissions, want none", got)
+	}
+}
+
+// However many arrive late at once, that is one lesson.
+func TestOvertakersRiseOnceARoundTrip(t *testing.T) {
+	s := newTestSender(30)
+	now := time.Unix(1e9, 0)
+	transmit(s, now)
+	s.timeout()
+	transmit(s, now)
+	for next := uint64(1); next <= 6; next++ {
+		acknowledge(t, s, now, acknowledgement{next: next, transmission: next})
+	}
+	if s.reordering.overtakers != 2*firstOvertakers {
+		t.Errorf("%d overtakers, want %d", s.reordering.overtakers, 2*firstOvertakers)
+	}
+}
+
+func TestOvertakersComeDown(t *testing.T) {
+	r := reordering{overtakers: 4 * firstOvertakers}
+	for trip := range uint64(2 * calmAfter) {
+		if want := 4 * firstOvertakers >> (trip / calmAfter); r.overtakers != want {
+			t.Fatalf("after %d round trips, %d overtakers, want %d", trip, r.overtakers, want)
+		}
+		for acks := range uint64(5) {
+			r.acked(10*trip+acks, 10*trip+10)
+		}
+	}
+	if r.overtakers != firstOvertakers {
+		t.Errorf("%d overtakers, want %d", r.overtakers, firstOvertakers)
+	}
+}
+
+// That others arrive does not put off the time-out of the first.
+func TestTimeoutIsThatOfTheFirstMissing(t *testing.T) {
+	s := newTestSender(0)
+	s.reordering.overtakers = maxOvertakers
+	s.congestion.window = 100
+	now := time.Unix(1e9, 0)
+	s.rtt.sample(20 * ms)
+	expires := now.Add(minTimeout)
+	for i := range uint64(15) {
+		s.push([]byte("x"))
+		wantSent(t, s, now, i)
+		if i > 0 {
+			acknowledge(t, s, now, acknowledgement{transmission: i + 1, ranges: []span{{1, i + 1}}})
+			transmit(s, now)
+		}
+		if !s.expires.Equal(expires) {
+			t.Fatalf("expires %v after the transmission of the first, want %v", s.expires.Sub(expires)+minTimeout, minTimeout)
+		}
+		now = now.Add(10 * ms)
+	}
+	s.lose(0)
+	transmit(s, now)
+	if want := now.Add(s.rtt.timeout(0)); !s.expires.Equal(want) {
+		t.Errorf("after it was sent again, it expires %v too late", s.expires.Sub(want))
+	}
+}
+
+// Who acknowledges all but the first segment gets no more than the window.
+func TestSegmentsBehindAMissingOneAreBounded(t *testing.T) {
+	s := newSender(minWindowBytes, new(counters))
+	now := time.Unix(1e9, 0)
+	for range 5000 {
+		s.push(nil)
+		transmit(&s, now)
+		if s.end() > 1 {
+			acknowledge(t, &s, now, acknowledgement{window: 1 << 15, ranges: []span{{1, s.end()}}})
+		}
+		if due(now, s.expires) {
+			s.timeout()
+		}
+		now = now.Add(10 * ms)
+	}
+	const limit = minWindowBytes / maxSegment
+	if len(s.segments) != limit || len(s.sent) > 2*limit || len(s.lost) > 2 {
+		t.Errorf("%d segments, %d transmissions, %d lost are kept, want %d segments", len(s.segments), len(s.sent), len(s.lost), limit)
 	}
 }
 

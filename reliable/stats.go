@@ -4,7 +4,7 @@ import "sync/atomic"
 
 // Stats counts what happened at the sockets of a [Network] since it was made.
 type Stats struct {
-	Sent     uint64 // datagrams given to the network beneath
+	Sent     uint64 // datagrams that the network beneath took
 	Received uint64 // datagrams taken from it
 
 	Retransmitted uint64 // segments sent again

@@ -13,6 +13,7 @@ const (
 	cookieSize  = 8 + 16
 	dataHead    = 8 + 8
 	ackHead     = 8 + 8 + 2
+	byeSize     = 8
 	rangeSize   = 2 + 2
 
 	// maxSegment leaves room for an ACK with one range in the same datagram.
@@ -105,13 +106,18 @@ func appendAck(b []byte, a acknowledgement) []byte {
 	return b
 }
 
+func appendBye(b []byte, unread uint64) []byte {
+	return appendChunk(b, bye, binary.BigEndian.AppendUint64(nil, unread))
+}
+
 // parse cuts a datagram into its tags and its chunks, and tells the kinds of
-// these. Every chunk is known, whole and of a size that its kind may have.
+// these. Every chunk is known, whole,
+// the only one of its kind, and of a size that this may have.
 func parse(b []byte) (t tags, chunks []byte, kinds uint, f fault) {
 	if !bytes.HasPrefix(b, magic) {
 		return tags{}, nil, 0, foreign
 	}
-	if len(b) < headerSize {
+	if len(b) < headerSize || len(b) > maxDatagram {
 		return tags{}, nil, 0, malformed
 	}
 	t = tags{binary.BigEndian.Uint64(b[4:]), binary.BigEndian.Uint64(b[12:])}
@@ -122,23 +128,37 @@ func parse(b []byte) (t tags, chunks []byte, kinds uint, f fault) {
 		}
 		var k kind
 		var body []byte
-		if k, body, rest = cut(rest); !sizeFits(k, len(body)) {
+		if k, body, rest = cut(rest); !sizeFits(k, len(body)) || kinds&setOf(k) != 0 {
 			return tags{}, nil, 0, malformed
 		}
 		kinds |= setOf(k)
 	}
-	if handshake := kinds & setOf(hello, cookie, echo); kinds == 0 || handshake != 0 && len(chunks) != chunkHead+cookieSize {
+	if kinds == 0 || !tagsFit(kinds, t) || kinds == setOf(hello) && !bytes.Equal(chunks[chunkHead:], make([]byte, cookieSize)) {
 		return tags{}, nil, 0, malformed
 	}
 	return t, chunks, kinds, none
+}
+
+// tagsFit reports whether the tags that are zero are those that are not known
+// yet. The steps of the handshake are alone.
+func tagsFit(kinds uint, t tags) bool {
+	switch {
+	case kinds == setOf(hello) || kinds == setOf(echo):
+		return t.to == 0 && t.from != 0
+	case kinds == setOf(cookie):
+		return t.to != 0 && t.from == 0
+	}
+	return kinds&setOf(hello, cookie, echo) == 0 && t.to != 0 && t.from != 0
 }
 
 func sizeFits(k kind, size int) bool {
 	switch k {
 	case hello, cookie, echo:
 		return size == cookieSize
-	case welcome, bye, gone:
+	case welcome, gone:
 		return size == 0
+	case bye:
+		return size == byeSize
 	case data:
 		return size > dataHead && size <= dataHead+maxSegment
 	case ack:

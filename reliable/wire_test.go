@@ -26,7 +26,7 @@ func examples() (names []string, datagrams [][]byte) {
 		{"DATA", appendData(appendHeader(nil, tags{b, a}), 0, 2, []byte("\x00\x04ciao"))},
 		{"DATA and ACK", appendAck(appendData(appendHeader(nil, tags{a, b}), 5, 7, []byte{0, 0}),
 			acknowledgement{2, 9, 100, []span{{3, 5}, {7, 8}}})},
-		{"BYE", appendChunk(appendHeader(nil, tags{b, a}), bye)},
+		{"BYE", appendBye(appendHeader(nil, tags{b, a}), 3)},
 		{"GONE", appendChunk(appendHeader(nil, tags{a, b}), gone)},
 	} {
 		names = append(names, example.name)
@@ -110,7 +110,8 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 	head := appendHeader(nil, tags{1, 2})
-	hellos := appendChunk(slices.Clone(head), hello, make([]byte, cookieSize))
+	greeter := appendHeader(nil, tags{0, 2})
+	hellos := appendChunk(slices.Clone(greeter), hello, make([]byte, cookieSize))
 	for name, b := range map[string][]byte{
 		"no chunk":            head,
 		"chunk 0":             appendChunk(slices.Clone(head), 0),
@@ -118,10 +119,21 @@ func TestParseRefuses(t *testing.T) {
 		"chunk 255":           appendChunk(slices.Clone(head), 255),
 		"DATA of nothing":     appendData(slices.Clone(head), 0, 1, nil),
 		"long DATA":           appendData(slices.Clone(head), 0, 1, make([]byte, maxSegment+1)),
-		"short HELLO":         appendChunk(slices.Clone(head), hello, make([]byte, cookieSize-1)),
+		"short HELLO":         appendChunk(slices.Clone(greeter), hello, make([]byte, cookieSize-1)),
 		"two HELLOs":          appendChunk(slices.Clone(hellos), hello, make([]byte, cookieSize)),
-		"HELLO with BYE":      appendChunk(slices.Clone(hellos), bye),
-		"BYE with a body":     appendChunk(slices.Clone(head), bye, []byte{0}),
+		"HELLO with BYE":      appendBye(appendChunk(slices.Clone(head), hello, make([]byte, cookieSize)), 0),
+		"long BYE":            appendChunk(slices.Clone(head), bye, make([]byte, byeSize+1)),
+		"two DATA":            appendData(appendData(slices.Clone(head), 0, 1, []byte{0}), 0, 1, []byte{0}),
+		"two ACKs":            appendAck(appendAck(slices.Clone(head), acknowledgement{}), acknowledgement{}),
+		"HELLO to somebody":   appendChunk(appendHeader(nil, tags{1, 2}), hello, make([]byte, cookieSize)),
+		"HELLO of nobody":     appendChunk(appendHeader(nil, tags{0, 0}), hello, make([]byte, cookieSize)),
+		"HELLO that talks":    appendChunk(slices.Clone(greeter), hello, bytes.Repeat([]byte{1}, cookieSize)),
+		"ECHO to somebody":    appendChunk(slices.Clone(head), echo, make([]byte, cookieSize)),
+		"COOKIE of somebody":  appendChunk(slices.Clone(head), cookie, make([]byte, cookieSize)),
+		"COOKIE to nobody":    appendChunk(appendHeader(nil, tags{0, 0}), cookie, make([]byte, cookieSize)),
+		"DATA to nobody":      appendData(slices.Clone(greeter), 0, 1, []byte{0}),
+		"DATA of nobody":      appendData(appendHeader(nil, tags{1, 0}), 0, 1, []byte{0}),
+		"1,201 bytes":         appendAck(appendData(slices.Clone(head), 0, 1, make([]byte, maxSegment-3)), acknowledgement{ranges: make([]span, 2)}),
 		"short ACK":           appendChunk(slices.Clone(head), ack, make([]byte, ackHead-1)),
 		"ACK of half a range": appendChunk(slices.Clone(head), ack, make([]byte, ackHead+2)),
 	} {

@@ -242,10 +242,9 @@ func (n *Network) unlock(now time.Time) {
 
 // run is what the agenda's timer does.
 func (n *Network) run() {
-	n.mu.Lock()
+	now := n.lock()
 	n.agenda.armed = time.Time{}
-	n.mu.Unlock()
-	n.unlock(n.lock())
+	n.unlock(now)
 }
 
 func (n *Network) catchUpLocked(now time.Time) {

@@ -236,6 +236,40 @@ func TestBadNetworkCarriesStreams(t *testing.T) {
 	}
 }
 
+func TestTCPChatsThroughABadNetwork(t *testing.T) {
+	t.Parallel()
+	const faults = "loss=0.1,delay=5ms,jitter=5ms,slice=3,seed=1"
+	alice, port := startTCPChat(t, "Alice")
+	relay, listen := startBadNetwork(t, "-tcp", faults, "127.0.0.1:"+port)
+	bob := startTCPClient(t, "Bob", listen[0][strings.LastIndex(listen[0], ":")+1:])
+	alice.expect("Open ingoing connection from: ")
+	bob.say("Ciao Alice, perché no? \U0001f600")
+	alice.expect("\tCiao Alice, perché no? \U0001f600")
+	alice.say("A message in slices of 3 bytes is a message.")
+	bob.expect("\tA message in slices of 3 bytes is a message.")
+	bob.leave()
+	alice.expect("Connection with peer ")
+	alice.leave()
+	relay.leave()
+
+	first := join(t, "tcpgroupchat", "Carol")
+	relay, listen = startBadNetwork(t, "-tcp", faults, "127.0.0.1:"+first.port)
+	second := join(t, "tcpgroupchat", "Dave", "0", listen[0])
+	first.expect("Dave (")
+	for i := range 20 {
+		first.say(fmt.Sprint("from Carol ", i))
+		second.say(fmt.Sprint("from Dave ", i))
+	}
+	for i := range 20 {
+		first.expect(fmt.Sprint("\tfrom Dave ", i))
+		second.expect(fmt.Sprint("\tfrom Carol ", i))
+	}
+	second.leave()
+	first.expect(") left the chat")
+	first.leave()
+	relay.leave()
+}
+
 func TestBadNetworkResetsStreams(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -28,10 +28,10 @@
 //
 // # What to watch for
 //
-// The difference to udpchatgraceful is one line, Network: the chat is the same,
-// and what is beneath its sockets is another. What badnetwork prints tells what
-// it costs: beside each message there are acknowledgements, and what is lost is
-// sent again.
+// The difference to udpchatgraceful is the Config: Network says what is beneath
+// the sockets, and PeerError is told who does not answer. The chat is the same.
+// What badnetwork prints tells what it costs: beside each message there are
+// acknowledgements, and what is lost is sent again.
 //
 // Both ends need it. To a program that speaks plain UDP, such as
 // udpchatgraceful, nothing gets through: the two do not speak the same protocol.

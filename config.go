@@ -3,8 +3,11 @@ package sockets
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/seed287501ae/sockets/internal/system"
@@ -39,7 +42,8 @@ var System Network = system.Network{}
 // A Config makes peers, connections and servers that differ from those of the
 // functions with the same names: those use the zero Config. It is read when the
 // constructor is called. In every field zero means the default given here, and
-// a negative limit or time-out means that there is none.
+// a negative limit or time-out means that there is none. The error of a time-out
+// is [os.ErrDeadlineExceeded] and names the field.
 type Config struct {
 	// Network is where the sockets live. If nil, System.
 	Network Network
@@ -52,7 +56,8 @@ type Config struct {
 	Prefix int
 
 	// MaxMessage bounds the bytes of one message of a stream, in both directions.
-	// If zero, it is what the prefix can express, at most 1 MiB.
+	// Over it, the error is [ErrMessageTooBig]; one that arrives ends the
+	// connection. If zero, it is what the prefix can express, at most 1 MiB.
 	MaxMessage int
 
 	// DialTimeout bounds Dial, and looking up names in NewPeer and Listen.
@@ -60,7 +65,8 @@ type Config struct {
 	DialTimeout time.Duration
 
 	// HandshakeTimeout bounds the handshake of an accepted connection, on a
-	// Network that has one. If zero, 5 seconds.
+	// Network that has one. One that fails is an error event, 10 times a second at
+	// most: the next says how many more failed. If zero, 5 seconds.
 	HandshakeTimeout time.Duration
 
 	// FrameTimeout bounds how long a message that has begun to arrive may take.
@@ -80,17 +86,18 @@ type Config struct {
 	// still receive after a message could not be sent. If zero, 3 seconds.
 	CloseTimeout time.Duration
 
-	// MaxConnections bounds the open connections of a server. Over it, one is
-	// accepted and closed at once, and told of in an error event, of which there
-	// is one a second at most. If zero, 1,024.
+	// MaxConnections bounds the connections of a server, from before the handshake
+	// until after the close event. One more is closed at once, which is an error
+	// event, [ErrTooManyConnections], once a second at most. If zero, 1,024.
 	MaxConnections int
 
-	// MaxConnectionsPerIP bounds the open connections of a server from one IP
-	// address. If zero, none: a class sits behind one address.
+	// MaxConnectionsPerIP does the same for each IPv4 address and each /64 of IPv6.
+	// If zero, none: a class sits behind one address.
 	MaxConnectionsPerIP int
 
-	// MaxQueue bounds the bytes that SendAll queues for one connection. If zero,
-	// 4 MiB.
+	// MaxQueue bounds the bytes that SendAll queues for one connection, where each
+	// message counts its prefix and 24 bytes more; one that is alone may be longer.
+	// Over it, the connection ends with [ErrSlow]. If zero, 4 MiB.
 	MaxQueue int
 
 	// MaxPeers bounds the peers that a Peer learns; those it was told of do not
@@ -99,8 +106,7 @@ type Config struct {
 	MaxPeers int
 
 	// LendPayloads lends a callback its payload for the time of the call: faster,
-	// but who keeps it must copy it. If false, the payload belongs to the
-	// callback.
+	// but who keeps it must copy it. If false, the payload is the callback's own.
 	LendPayloads bool
 
 	// PeerError is told what an AsyncPeer learns about one peer, such as
@@ -124,6 +130,16 @@ func (cfg *Config) withDefaults() Config {
 	c.MaxQueue = cmp.Or(c.MaxQueue, 4<<20)
 	c.MaxPeers = cmp.Or(c.MaxPeers, 1024)
 	return c
+}
+
+// overdue is err; if it is a time-out, it also names the field of Config that
+// may bound it, and is os.ErrDeadlineExceeded.
+func overdue(err error, field string, limit time.Duration) error {
+	var timeout interface{ Timeout() bool }
+	if limit < 0 || !errors.As(err, &timeout) || !timeout.Timeout() {
+		return err
+	}
+	return fmt.Errorf("%w: Config.%s is %v: %w", err, field, limit, os.ErrDeadlineExceeded)
 }
 
 // within is ctx, bounded by timeout unless that is none.

@@ -24,7 +24,7 @@ var (
 
 	// ErrSlow is the error of another end that does not keep up: why SendAll ended
 	// a connection, or why Peer.SendAll did not send to a peer.
-	ErrSlow = errors.New("sockets: the other end is too slow: its queue is full")
+	ErrSlow = errors.New("sockets: the other end is too slow: its queue (Config.MaxQueue, or a layer's window) is full")
 
 	errHalfClosed = fmt.Errorf("CloseWrite was called: %w", net.ErrClosed)
 )
@@ -288,7 +288,7 @@ func (c *Connection) Close() error {
 	case !first:
 		return nil
 	case late.Load():
-		err = fmt.Errorf("no end of the other end within %v: %w", c.cfg.CloseTimeout, os.ErrDeadlineExceeded)
+		err = fmt.Errorf("the other end did not end within %v (Config.CloseTimeout): does it read? %w", c.cfg.CloseTimeout, os.ErrDeadlineExceeded)
 	case err == nil, !open, errors.Is(err, net.ErrClosed):
 		return nil
 	}
@@ -410,14 +410,20 @@ func (c *Connection) end(err error) (first bool) {
 // abort ends the connection at once.
 func (c *Connection) abort(err error) {
 	c.blame(err)
-	if beneath, ok := c.conn.(interface{ NetConn() net.Conn }); ok {
-		beneath.NetConn().Close() // else a layer's goodbye could wait for room
-	}
-	c.conn.Close()
+	closeNow(c.conn)
 	if c.ended.close() {
 		c.release()
 	}
 	c.out.Settle()
+}
+
+// closeNow closes conn; what is beneath it first, or a layer's goodbye could
+// wait for room.
+func closeNow(conn net.Conn) {
+	if layer, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		layer.NetConn().Close()
+	}
+	conn.Close()
 }
 
 func (c *Connection) blame(err error) (first bool) {
@@ -439,7 +445,12 @@ func (c *Connection) fail(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.abort(err)
 	} else if c.end(err) && c.cfg.CloseTimeout > 0 {
-		time.AfterFunc(c.cfg.CloseTimeout, func() { c.abort(err) })
+		go func() {
+			ctx, cancel := within(context.Background(), c.cfg.CloseTimeout)
+			defer cancel()
+			wait(ctx, c.ended.c)
+			c.abort(err)
+		}()
 	}
 }
 
@@ -512,7 +523,7 @@ func (cfg *Config) Dial(ctx context.Context, address string, callback Connection
 	defer cancel()
 	conn, err := full.Network.DialContext(ctx, "tcp", target)
 	if err != nil {
-		return nil, system.ExplainDial(err, address)
+		return nil, system.ExplainDial(overdue(err, "DialTimeout", full.DialTimeout), address)
 	}
 	return &Client{newConnection(conn, &full, callback)}, nil
 }

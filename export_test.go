@@ -7,3 +7,11 @@ var (
 	Resolve      = endpoint.Resolve
 	WithDefaults = (*Config).withDefaults
 )
+
+// Counted returns how many connections count in the limits of s, and the IP
+// addresses that are remembered for it.
+func Counted(s *Server) (connections, addresses int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.admitted, len(s.perSite)
+}

@@ -90,7 +90,7 @@ func IsExit(payload []byte) bool {
 //   - every line after the first starts with a tab, added where it is missing,
 //     so that no text can look like the header of another message;
 //   - what does not print (control characters, terminal escapes, changes of
-//     direction) is escaped, as \u{1b};
+//     direction) or is a letter that shows nothing is escaped, as \u{1b};
 //   - a byte that is not UTF-8 becomes U+FFFD;
 //   - combining marks and joiners beyond 8 in a row are dropped.
 //
@@ -116,7 +116,8 @@ func Printable(payload []byte) string {
 			continue
 		}
 		marks = 0
-		if unicode.IsPrint(r) || r == '\n' || r == '\t' {
+		filler := unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || r == '\u2800'
+		if unicode.IsPrint(r) && !filler || r == '\n' || r == '\t' {
 			b.WriteRune(r)
 		} else {
 			b.WriteString(`\u{` + strconv.FormatInt(int64(r), 16) + `}`)

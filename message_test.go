@@ -452,7 +452,13 @@ func mayPass(r rune) bool {
 	if r < 0x7f {
 		return r >= ' '
 	}
-	return unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S) || r == '\u200c' || r == '\u200d'
+	switch r {
+	case '\u200c', '\u200d':
+		return true
+	case '\u115f', '\u1160', '\u3164', '\uffa0', '\u2800', '\u034f', '\u17b4', '\u17b5': // they show nothing
+		return unicode.IsMark(r)
+	}
+	return unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S)
 }
 
 // checkPrintable fails t unless got is what Printable may give for payload.

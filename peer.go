@@ -58,7 +58,7 @@ func (cfg *Config) NewPeer(address string, peers []string) (*Peer, error) {
 	named := make([]Address, len(peers))
 	for i, peer := range peers {
 		if named[i], err = endpoint.Resolve(ctx, full.Network, peer); err != nil {
-			return nil, err
+			return nil, overdue(err, "DialTimeout", full.DialTimeout)
 		}
 		if named[i].Port() == 0 {
 			return nil, fmt.Errorf("sockets: peer %q: %w", peer, errNoEndpoint)
@@ -66,7 +66,7 @@ func (cfg *Config) NewPeer(address string, peers []string) (*Peer, error) {
 	}
 	conn, err := full.Network.ListenPacket(ctx, "udp", local)
 	if err != nil {
-		return nil, system.ExplainBind(err, port)
+		return nil, system.ExplainBind(overdue(err, "DialTimeout", full.DialTimeout), port)
 	}
 	p := &Peer{
 		socket:  endpoint.NewSocket(conn),

@@ -2,18 +2,22 @@ package sockets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/seed287501ae/sockets/internal/endpoint"
 	"github.com/seed287501ae/sockets/internal/system"
+	"github.com/seed287501ae/sockets/internal/throttle"
 	"golang.org/x/sync/errgroup"
 )
+
+// ErrTooManyConnections is the error of a connection that a server turned away.
+var ErrTooManyConnections = errors.New("sockets: too many connections")
 
 // A Server accepts connections, and tells a callback of each. Its methods may
 // be called from many goroutines, and but for [Server.Shutdown] from its
@@ -21,19 +25,19 @@ import (
 type Server struct {
 	listener net.Listener
 	cfg      Config
-	callback ServerCallback // set once called is closed
-	calling  chan struct{}  // one slot; holding it is the right to run the callback
-	called   *latch         // there is a callback
-	closing  *latch         // no more is accepted
-	stopped  *latch         // the callback has been told so
-	greeting sync.WaitGroup // handshakes under way
+	callback ServerCallback     // set once called is closed
+	calling  chan struct{}      // one slot; holding it is the right to run the callback
+	called   *latch             // there is a callback
+	closing  *latch             // no more is accepted
+	stopped  *latch             // the callback has been told so
+	greeting sync.WaitGroup     // handshakes under way
+	overflow *throttle.Throttle // of connections over a limit
+	failures *throttle.Throttle // of handshakes
 
 	mu          sync.Mutex               // guards what follows
 	connections map[*Connection]struct{} // those that the callback knows
 	admitted    int                      // connections, and handshakes under way
-	perIP       map[netip.Addr]int       // the same by address
-	refused     int                      // connections over a limit, not yet told of
-	told        time.Time                // when the last of these was told of
+	perSite     map[string]int           // the same by address
 }
 
 // Listen binds a server to address: "8080" or ":8080" for every address of this
@@ -54,7 +58,7 @@ func (cfg *Config) Listen(address string, callback ServerCallback) (*Server, err
 	defer cancel()
 	listener, err := full.Network.Listen(ctx, "tcp", local)
 	if err != nil {
-		return nil, system.ExplainBind(err, port)
+		return nil, system.ExplainBind(overdue(err, "DialTimeout", full.DialTimeout), port)
 	}
 	return newServer(listener, full, callback), nil
 }
@@ -78,8 +82,10 @@ func newServer(listener net.Listener, cfg Config, callback ServerCallback) *Serv
 		called:      newLatch(),
 		closing:     newLatch(),
 		stopped:     newLatch(),
+		overflow:    throttle.New(1),
+		failures:    throttle.New(10),
 		connections: make(map[*Connection]struct{}),
-		perIP:       make(map[netip.Addr]int),
+		perSite:     make(map[string]int),
 	}
 	if callback != nil {
 		s.SetCallback(callback)
@@ -117,8 +123,7 @@ func (s *Server) announced() []*Connection {
 // nothing.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	first := !s.closing.isClosed()
-	s.closing.close()
+	first := s.closing.close()
 	s.mu.Unlock()
 	if !first {
 		return nil
@@ -200,20 +205,21 @@ func (s *Server) accept() {
 	s.stopped.close()
 }
 
-// welcome admits an accepted connection, after its handshake if it has one,
-// which lasts as long as ctx at most.
+// welcome admits an accepted connection, and announces it after its handshake if
+// it has one, which ends with ctx.
 func (s *Server) welcome(ctx context.Context, conn net.Conn) {
-	c := newConnection(conn, &s.cfg, nil)
-	if err := s.admit(c); err != nil {
-		conn.Close()
-		if due := s.overLimit(); due > 0 {
-			s.tell(EventError, nil, c.remote, fmt.Errorf("sockets: %d turned away: %w", due, err))
+	remote := endpoint.Of(conn.RemoteAddr())
+	if err := s.admit(endpoint.Site(remote.Addr())); err != nil {
+		closeNow(conn)
+		if err := s.overflow.Pass(err); err != nil {
+			s.tell(EventError, nil, remote, err)
 		}
 		return
 	}
-	h, ok := conn.(interface {
-		HandshakeContext(ctx context.Context) error
-	})
+	c := newConnection(conn, &s.cfg, nil)
+	c.pending.Add(1)
+	c.onDone = sync.OnceFunc(func() { s.forget(c) })
+	h, ok := conn.(interface{ HandshakeContext(context.Context) error })
 	if !ok {
 		s.announce(c)
 		return
@@ -223,57 +229,42 @@ func (s *Server) welcome(ctx context.Context, conn net.Conn) {
 		defer cancel()
 		if err := h.HandshakeContext(ctx); err != nil {
 			c.CloseNow()
-			c.release()
-			if !s.closing.isClosed() {
-				s.tell(EventError, nil, c.remote, fmt.Errorf("sockets: handshake with %v: %w", c.remote, err))
+			err = fmt.Errorf("sockets: handshake with %v: %w", remote, err)
+			err = s.failures.Pass(overdue(err, "HandshakeTimeout", s.cfg.HandshakeTimeout))
+			if err != nil && !s.closing.isClosed() {
+				s.tell(EventError, nil, remote, err)
 			}
+			c.release() // only now: who waits to be told counts in the limits
 			return
 		}
 		s.announce(c)
 	})
 }
 
-// admit counts c, if the limits allow it.
-func (s *Server) admit(c *Connection) error {
-	ip := c.remote.Addr()
+// admit counts a connection from a site, if the limits allow it.
+func (s *Server) admit(site string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if limit := s.cfg.MaxConnections; limit > 0 && s.admitted >= limit {
-		return fmt.Errorf("the limit is %d connections (Config.MaxConnections)", limit)
+		return fmt.Errorf("%w: %d connections (Config.MaxConnections) are open: close some, or raise it", ErrTooManyConnections, limit)
 	}
-	if limit := s.cfg.MaxConnectionsPerIP; limit > 0 && s.perIP[ip] >= limit {
-		return fmt.Errorf("the limit is %d connections from %v (Config.MaxConnectionsPerIP)", limit, ip)
+	if limit := s.cfg.MaxConnectionsPerIP; limit > 0 && s.perSite[site] >= limit {
+		return fmt.Errorf("%w: %d connections from %v (Config.MaxConnectionsPerIP) are open: close some, or raise it", ErrTooManyConnections, limit, site)
 	}
 	s.admitted++
-	s.perIP[ip]++
-	c.pending.Add(1)
-	c.onDone = sync.OnceFunc(func() { s.forget(c) })
+	s.perSite[site]++
 	return nil
 }
 
 func (s *Server) forget(c *Connection) {
-	ip := c.remote.Addr()
+	site := endpoint.Site(c.remote.Addr())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connections, c)
 	s.admitted--
-	if s.perIP[ip]--; s.perIP[ip] == 0 {
-		delete(s.perIP, ip)
+	if s.perSite[site]--; s.perSite[site] == 0 {
+		delete(s.perSite, site)
 	}
-}
-
-// overLimit counts a connection that was turned away. It returns how many were
-// since it last said so, once a second, and 0 in between.
-func (s *Server) overLimit() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refused++
-	if now := time.Now(); now.Sub(s.told) >= time.Second {
-		due := s.refused
-		s.told, s.refused = now, 0
-		return due
-	}
-	return 0
 }
 
 // announce tells the callback of c, unless the server has been closed.

@@ -630,15 +630,12 @@ func TestMaxConnections(t *testing.T) {
 		if got, want := r.addresses[3], addressFrom(away[0].LocalAddr()); got != want {
 			t.Errorf("the error event has address %v, want %v", got, want)
 		}
-		if err := r.errs[0]; !strings.Contains(err.Error(), "2") || !strings.Contains(err.Error(), "MaxConnections") {
-			t.Errorf("the error is %v", err)
-		}
 		time.Sleep(time.Second)
 		away = append(away, s.dial())
 		synctest.Wait()
 		r.check("listen", "connect", "connect", "error", "error")
-		if err := r.errs[1]; !strings.Contains(err.Error(), "3 ") {
-			t.Errorf("the error is %v, want that it speaks of 3", err)
+		if err := r.errs[1]; !errors.Is(err, sockets.ErrTooManyConnections) || !strings.HasSuffix(err.Error(), ", and 2 more") {
+			t.Errorf("the error is %v, want one of 2 more", err)
 		}
 		if got := len(s.Connections()); got != 2 {
 			t.Errorf("%d connections, want 2", got)
@@ -735,9 +732,6 @@ func TestMaxConnectionsPerIP(t *testing.T) {
 		dial("10.0.0.2", true)
 		dial("10.0.0.2", false)
 		dial("fe80::1", true)
-		if err := r.errs[0]; !strings.Contains(err.Error(), "10.0.0.1") || !strings.Contains(err.Error(), "MaxConnectionsPerIP") {
-			t.Errorf("the error is %v", err)
-		}
 		for _, c := range s.Connections() {
 			if c.RemoteAddress().Port() == addressFrom(second.LocalAddr()).Port() {
 				c.CloseNow()
@@ -748,7 +742,13 @@ func TestMaxConnectionsPerIP(t *testing.T) {
 		synctest.Wait()
 		dial("10.0.0.1", true)
 		dial("10.0.0.1", false)
+		if connections, addresses := sockets.Counted(s.Server); connections != 5 || addresses != 3 {
+			t.Errorf("%d connections of %d addresses count, want 5 of 3", connections, addresses)
+		}
 		s.end(conns...)
+		if connections, addresses := sockets.Counted(s.Server); connections != 0 || addresses != 0 {
+			t.Errorf("afterwards %d connections of %d addresses count", connections, addresses)
+		}
 	})
 }
 
@@ -820,22 +820,118 @@ func TestAFailedHandshakeIsAnErrorEvent(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Nor does a flood of them flood the callback, or hold up the others.
+func TestFailedHandshakesAreToldTenTimesASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newServerRecorder(t)
+		failure := errors.New("a stranger")
 		s := serve(t, sockets.Config{}, r.callback, shy(func(ctx context.Context, conn *memConn) error {
+			if conn.remote.IP.IsLoopback() {
+				return nil
+			}
+			return failure
+		}))
+		fail := func(wantEvents int, wantEnd string) {
+			t.Helper()
+			s.dialFrom("192.0.2.66").Close()
+			synctest.Wait()
+			if got := r.count(sockets.EventError); got != wantEvents {
+				t.Errorf("%d error events, want %d", got, wantEvents)
+			}
+			if err := r.errs[len(r.errs)-1]; !errors.Is(err, failure) || !strings.HasSuffix(err.Error(), wantEnd) {
+				t.Errorf("the last error is %v, want %v%s", err, failure, wantEnd)
+			}
+		}
+		takes(t, "an honest one behind 63 failures", 0, func() {
+			for i := range 63 {
+				fail(min(i+1, 10), "stranger")
+			}
+			honest := s.dial()
+			synctest.Wait()
+			if got := r.count(sockets.EventConnect); got != 1 {
+				t.Errorf("%d connect events, want 1", got)
+			}
+			honest.Close()
+		})
+		time.Sleep(time.Second - 1)
+		fail(10, "stranger")
+		time.Sleep(1000 * time.Hour)
+		fail(11, "stranger, and 54 more")
+		fail(12, "stranger")
+		s.end()
+	})
+}
+
+// Those that wait for the callback count in the limits.
+func TestFailedHandshakesWaitForASlowCallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newServerRecorder(t)
+		hold := make(chan struct{})
+		r.then = func(event sockets.Event, _ *sockets.Connection, _ sockets.Address, _ error) {
+			if event == sockets.EventError {
+				<-hold
+			}
+		}
+		var begun atomic.Int32
+		s := serve(t, sockets.Config{MaxConnections: 3}, r.callback, shy(func(context.Context, *memConn) error {
+			begun.Add(1)
 			return errors.New("a stranger")
 		}))
-		for range 20 {
+		for range 9 {
 			s.dial().Close()
-		}
-		takes(t, "20 failed handshakes", 0, func() {
 			synctest.Wait()
-			if got := r.count(sockets.EventError); got != 20 {
-				t.Errorf("%d error events, want 20", got)
-			}
-			s.end()
-		})
+		}
+		if got := begun.Load(); got != 3 {
+			t.Errorf("while the callback runs %d handshakes were made, want MaxConnections, 3", got)
+		}
+		close(hold)
+		s.end()
 	})
+}
+
+// 1,000 handshakes that hang hold up neither Close nor Shutdown.
+func TestServerEndsWhileHandshakesHang(t *testing.T) {
+	for name, end := range map[string]func(s *memServer){
+		"Close":    func(s *memServer) { s.Close() },
+		"Shutdown": func(s *memServer) { s.end() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newServerRecorder(t)
+				var hanging atomic.Int32
+				s := serve(t, sockets.Config{HandshakeTimeout: -1}, r.callback, shy(func(ctx context.Context, _ *memConn) error {
+					hanging.Add(1)
+					defer hanging.Add(-1)
+					<-ctx.Done()
+					return ctx.Err()
+				}))
+				var conns []*memConn
+				for range 1000 {
+					conns = append(conns, s.dial())
+				}
+				synctest.Wait()
+				if got := hanging.Load(); got != 1000 {
+					t.Errorf("%d handshakes hang, want 1000", got)
+				}
+				takes(t, "the end", 0, func() {
+					end(s)
+					<-s.Done()
+				})
+				if got := hanging.Load(); got != 0 {
+					t.Errorf("%d handshakes still hang", got)
+				}
+				r.check("listen", "stop")
+				for _, conn := range conns {
+					if !conn.peer.isClosed() {
+						t.Fatal("a connection is open")
+					}
+					conn.Close()
+				}
+			})
+		})
+	}
 }
 
 func TestHandshakeTimeout(t *testing.T) {

@@ -116,6 +116,17 @@ func IsUnicast(a netip.AddrPort) bool {
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
+// Site is what limits for an address count by. Of IPv6 that is the /64: who has
+// one address there has 2^64.
+func Site(ip netip.Addr) string {
+	if ip.Is6() {
+		if prefix, err := ip.Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	return ip.String()
+}
+
 // A Self is a bound socket, as its own address tells.
 type Self struct {
 	Address netip.AddrPort // with its real port

@@ -27,13 +27,15 @@ type Outbox struct {
 	told   bool       // idle was called
 	busy   int        // Sends under way, and goroutines that empty the queue
 	queue  [][]byte   // frames that are not being written yet
-	queued int        // bytes of those that are not written yet
+	queued int        // cost of those that are not written yet
 }
 
 // New returns an Outbox that writes a message by message and what was queued by
 // frames. It calls failed with the first error of either, for everyone who waits
 // to send behind it, and idle once: when sending
-// is refused and nobody sends any more. A max that is positive bounds the queue.
+// is refused and nobody sends any more. A max that is positive bounds the bytes
+// of the queue, where a frame counts 24 more than it has; one that is alone may
+// be longer.
 func New(max int, message func([]byte) error, frames func(net.Buffers) error, failed func(error), idle func()) *Outbox {
 	return &Outbox{max: max, message: message, frames: frames, failed: failed, idle: idle, writing: make(chan struct{}, 1)}
 }
@@ -64,17 +66,20 @@ func (o *Outbox) Enqueue(frame []byte) (refused error, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	first := o.queued == 0
-	if full := !first && o.max > 0 && o.queued+len(frame) > o.max; full || o.refuse != nil {
+	if full := !first && o.max > 0 && o.queued+cost(frame) > o.max; full || o.refuse != nil {
 		return o.refuse, false
 	}
 	o.queue = append(o.queue, frame)
-	o.queued += len(frame)
+	o.queued += cost(frame)
 	if first {
 		o.busy++
 		go o.empty()
 	}
 	return nil, true
 }
+
+// cost is what a frame in the queue takes, also an empty one.
+func cost(frame []byte) int { return len(frame) + 24 }
 
 // Refuse makes reason the answer to who wants to send, unless there is one
 // already, and returns the one in force. Settle is to follow.
@@ -119,7 +124,7 @@ func (o *Outbox) flush() (more bool) {
 	o.mu.Unlock()
 	size := 0
 	for _, frame := range frames {
-		size += len(frame)
+		size += cost(frame)
 	}
 	if size > 0 && o.broken == nil {
 		o.broken = o.frames(frames)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -66,19 +67,25 @@ func TestWhatIsQueuedGoesFirst(t *testing.T) {
 
 func TestTheQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, s := newOutbox(4)
-		enqueue(t, o, "longer than the bound, but alone")
-		synctest.Wait()
-		if refused, ok := o.Enqueue(nil); refused != nil || ok {
-			t.Errorf("Enqueue over the bound = %v, %v", refused, ok)
+		const each = 24 // bytes that a frame costs beside its own
+		o, s := newOutbox(4 + 3*each)
+		full := func(text string) {
+			t.Helper()
+			if refused, ok := o.Enqueue([]byte(text)); refused != nil || ok {
+				t.Errorf("Enqueue(%q) over the bound = %v, %v", text, refused, ok)
+			}
 		}
+		enqueue(t, o, strings.Repeat("longer than the bound, but alone", 3))
+		synctest.Wait()
+		full("")
 		s.tokens <- nil
 		synctest.Wait()
 		enqueue(t, o, "12")
+		synctest.Wait() // it is being written, and counts
 		enqueue(t, o, "34")
-		if refused, ok := o.Enqueue([]byte("5")); refused != nil || ok {
-			t.Errorf("Enqueue over the bound = %v, %v", refused, ok)
-		}
+		full("5")
+		enqueue(t, o, "")
+		full("")
 		close(s.tokens)
 	})
 }

@@ -2,6 +2,7 @@
 package roster
 
 import (
+	"container/list"
 	"maps"
 	"net/netip"
 	"slices"
@@ -21,23 +22,28 @@ const silence = 15 * time.Minute // after which a learnt peer may give way
 type Roster struct {
 	most int
 
-	mu     sync.Mutex                   // guards what follows
-	heard  map[netip.AddrPort]time.Time // when a learnt one was last, zero for the others
-	learnt int
-	full   time.Time // no learnt peer is silent for long before then
+	mu    sync.Mutex                       // guards what follows
+	peers map[netip.AddrPort]*list.Element // that of heard, nil for those that were told of
+	heard list.List                        // learnt peers, the most silent first
+}
+
+// A learnt is a peer, and when it was last heard.
+type learnt struct {
+	peer netip.AddrPort
+	at   time.Time
 }
 
 // New returns an empty roster that learns most peers, and any number of them
 // if most is not positive.
 func New(most int) *Roster {
-	return &Roster{most: most, heard: make(map[netip.AddrPort]time.Time)}
+	return &Roster{most: most, peers: make(map[netip.AddrPort]*list.Element)}
 }
 
 // Sorted returns the peers, sorted.
 func (r *Roster) Sorted() []netip.AddrPort {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(r.heard), netip.AddrPort.Compare)
+	return slices.SortedFunc(maps.Keys(r.peers), netip.AddrPort.Compare)
 }
 
 // Add tells of a peer. One that was learnt counts as learnt no more.
@@ -45,7 +51,7 @@ func (r *Roster) Add(peer netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.removeLocked(peer)
-	r.heard[peer] = time.Time{}
+	r.peers[peer] = nil
 }
 
 // Remove forgets a peer.
@@ -61,42 +67,33 @@ func (r *Roster) Learn(peer netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	heard, known := r.heard[peer]
-	if known && heard.IsZero() {
-		return
+	entry, known := r.peers[peer]
+	switch {
+	case entry != nil:
+		entry.Value = learnt{peer, now}
+		r.heard.MoveToBack(entry)
+	case !known && r.makeRoomLocked(now):
+		r.peers[peer] = r.heard.PushBack(learnt{peer, now})
 	}
-	if !known {
-		if r.most > 0 && r.learnt >= r.most && !r.makeRoomLocked(now) {
-			return
-		}
-		r.learnt++
-	}
-	r.heard[peer] = now
 }
 
 func (r *Roster) removeLocked(peer netip.AddrPort) {
-	if heard := r.heard[peer]; !heard.IsZero() {
-		r.learnt--
+	if entry := r.peers[peer]; entry != nil {
+		r.heard.Remove(entry)
 	}
-	delete(r.heard, peer)
+	delete(r.peers, peer)
 }
 
-// makeRoomLocked removes the learnt peer that has been silent the longest, if
-// that is long enough.
+// makeRoomLocked reports whether one more may be learnt, for which the most
+// silent peer gives way if it has to.
 func (r *Roster) makeRoomLocked(now time.Time) bool {
-	if now.Before(r.full) {
+	if r.most <= 0 || r.heard.Len() < r.most {
+		return true
+	}
+	quietest := r.heard.Front().Value.(learnt)
+	if now.Sub(quietest.at) < silence {
 		return false
 	}
-	var quietest netip.AddrPort
-	oldest := now
-	for peer, heard := range r.heard {
-		if !heard.IsZero() && heard.Before(oldest) {
-			quietest, oldest = peer, heard
-		}
-	}
-	if r.full = oldest.Add(silence); now.Before(r.full) {
-		return false
-	}
-	r.removeLocked(quietest)
+	r.removeLocked(quietest.peer)
 	return true
 }

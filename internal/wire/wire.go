@@ -73,9 +73,11 @@ func (w *Wire) Read(p []byte) (int, error) {
 		case limit <= 0 || w.spent < limit:
 			w.dated.Store(true)
 		case inFrame:
-			return 0, fmt.Errorf("sockets: a message did not arrive whole within %v: %w", limit, err)
+			return 0, fmt.Errorf("sockets: a message did not arrive whole within %v (Config.FrameTimeout): "+
+				"is the other end slow, or its prefix of another width? %w", limit, err)
 		default:
-			return 0, fmt.Errorf("sockets: no message within %v: %w", limit, err)
+			return 0, fmt.Errorf("sockets: no message within %v (Config.IdleTimeout): "+
+				"has the other end gone, or nothing to say? %w", limit, err)
 		}
 	}
 }
@@ -106,7 +108,7 @@ func (w *Wire) WriteVector(vector *net.Buffers) (n int64, err error) {
 			err = nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			err = fmt.Errorf("sockets: the other end took nothing for %v: "+
-				"does it read, or do both ends send from their callbacks? %w", w.Send, err)
+				"does it read, or do both ends send from their callbacks? (Config.SendTimeout) %w", w.Send, err)
 		}
 	}
 	return n, err

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"os/exec"
-	"syscall"
 	"testing"
 	"time"
 
@@ -14,72 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed287501ae/sockets"
+	"github.com/seed287501ae/sockets/internal/netns"
 )
 
-const (
-	namespaceFile = "/proc/self/ns/net"
-	outsideOf     = "SOCKETS_TEST_OUTSIDE_OF" // names the network namespace that a child must not be in
-)
-
-// Multicast would leave the machine, so the test runs itself once more in a
-// network namespace of its own, which has a loopback interface and nothing else.
-func TestListenPacketJoinsTheGroup(t *testing.T) {
-	if os.Getenv(outsideOf) != "" {
-		multicastInside(t)
-		return
-	}
-	here, err := os.Readlink(namespaceFile)
-	if err != nil {
-		t.Skipf("no network namespaces: %v", err)
-	}
-	itself, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var refused error
-	for _, attributes := range []*syscall.SysProcAttr{
-		{Cloneflags: syscall.CLONE_NEWNET},
-		{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		},
-	} {
-		var out bytes.Buffer
-		child := exec.Command(itself, "-test.run=^"+t.Name()+"$", "-test.v")
-		child.Env = append(os.Environ(), outsideOf+"="+here, "GORACE=atexit_sleep_ms=0")
-		child.SysProcAttr = attributes
-		child.Stdout, child.Stderr = &out, &out
-		if refused = child.Start(); refused != nil {
-			continue
-		}
-		switch err := child.Wait(); {
-		case err != nil:
-			t.Fatalf("in a network namespace of its own: %v\n%s", err, &out)
-		case bytes.Contains(out.Bytes(), []byte("--- SKIP: "+t.Name())):
-			t.Skipf("in a network namespace of its own:\n%s", &out)
-		case !bytes.Contains(out.Bytes(), []byte("--- PASS: "+t.Name())):
-			t.Fatalf("in a network namespace of its own, the test did not run:\n%s", &out)
-		}
-		return
-	}
-	t.Skipf("this system does not permit a network namespace of one's own: %v", refused)
-}
+// Multicast would leave the machine, so the test has a network namespace of its
+// own, which has a loopback interface and nothing else.
+func TestListenPacketJoinsTheGroup(t *testing.T) { netns.Run(t, multicastInside) }
 
 func multicastInside(t *testing.T) {
-	here, err := os.Readlink(namespaceFile)
-	if err != nil || here == os.Getenv(outsideOf) {
-		t.Fatalf("the network namespace is %q, %v, that of the parent: no socket is opened", here, err)
-	}
-	interfaces, err := net.Interfaces()
-	if err != nil || len(interfaces) == 0 {
-		t.Fatalf("net.Interfaces() = %v, %v", interfaces, err)
-	}
-	for _, i := range interfaces {
-		if i.Flags&net.FlagUp != 0 {
-			t.Fatalf("interface %s is up in a new network namespace: nothing is sent", i.Name)
-		}
-	}
 	lo, err := net.InterfaceByName("lo")
 	if err != nil {
 		t.Fatal(err)

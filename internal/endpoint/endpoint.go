@@ -14,9 +14,14 @@ import (
 )
 
 // Split cuts an endpoint as people write it into its host, which may be empty,
-// and its port: HOST:PORT, a port, or a host, whose port is 0.
+// and its port: HOST:PORT, a port, or a host, whose port is 0. In NAME@HOST:PORT,
+// where a layer is to find NAME, the host is NAME@HOST.
 func Split(s string) (host string, port uint16, err error) {
 	s = strings.TrimSpace(s)
+	if name, rest, ok := strings.Cut(s, "@"); ok && name != "" {
+		host, port, err = Split(rest)
+		return name + "@" + host, port, err
+	}
 	full := s
 	_, notIP := netip.ParseAddr(s)
 	switch {

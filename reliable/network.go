@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed287501ae/sockets"
+	"github.com/seed287501ae/sockets/internal/dialed"
 	"github.com/seed287501ae/sockets/internal/endpoint"
 	"github.com/seed287501ae/sockets/internal/system"
 )
@@ -97,7 +98,9 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	if err != nil || !strings.HasPrefix(network, "udp") || endpoint.Of(conn.RemoteAddr()).Addr().IsMulticast() {
 		return conn, err
 	}
-	return &dialed{newConn(connected{conn}, n.cfg, &n.stats), conn.RemoteAddr()}, nil
+	return dialed.New(conn, func(beneath net.PacketConn) dialed.PacketConn {
+		return newConn(beneath, n.cfg, &n.stats)
+	}), nil
 }
 
 // Resolve looks up a host name as the network beneath does.

@@ -18,7 +18,7 @@ import (
 // where a layer is to find NAME, the host is NAME@HOST.
 func Split(s string) (host string, port uint16, err error) {
 	s = strings.TrimSpace(s)
-	if name, rest, ok := strings.Cut(s, "@"); ok && name != "" {
+	if name, rest, ok := strings.Cut(s, "@"); ok && name != "" && name[0] != '[' {
 		host, port, err = Split(rest)
 		return name + "@" + host, port, err
 	}

@@ -28,6 +28,7 @@ func TestHostPort(t *testing.T) {
 		{"fe80::1%eth0", "[fe80::1%eth0]:0", 0},
 		{"bob@localhost:8080", "bob@localhost:8080", 8080},
 		{"bob@[::1]:8080", "[bob@::1]:8080", 8080},
+		{"[bob@::1]:8080", "[bob@::1]:8080", 8080},
 	} {
 		got, port, err := endpoint.HostPort(test.text)
 		if err != nil || got != test.want || port != test.port {

@@ -1,0 +1,47 @@
+package secure
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/tls"
+	"io"
+	"net"
+)
+
+var (
+	ParseIdentity = parseIdentity
+	CheckShape    = checkShape
+	TLSConfig     = tlsConfig
+	CutName       = cutName
+	ReasonOf      = reasonOf
+	StatusOf      = statusOf
+)
+
+const (
+	Protocol     = protocol
+	Learning     = learning
+	MaxHandshake = maxHandshake
+)
+
+// Certificate is the certificate of an identity.
+func Certificate(id *Identity) tls.Certificate { return tlsConfig(id).Certificates[0] }
+
+// NewIdentityFromSeed is the same identity for the same seed.
+func NewIdentityFromSeed(name string, seed byte) *Identity {
+	return newIdentity(name, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)))
+}
+
+// ReadKnownPeers reads what a file of known peers says.
+func ReadKnownPeers(file io.Reader) (*KnownPeers, error) {
+	k := newKnownPeers("known_peers")
+	return k, k.read(file)
+}
+
+// Exchange is what both ends of a stream do with their statuses.
+func Exchange(conn io.ReadWriter, ours byte) (theirs byte, err error) { return exchange(conn, ours) }
+
+// NewRaw is what TLS writes to, and what finishes its writes.
+func NewRaw(conn net.Conn) (raw net.Conn, flush func() error) {
+	r := newRaw(conn)
+	return r, r.flush
+}

@@ -1,0 +1,409 @@
+package secure_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed287501ae/sockets"
+	"github.com/seed287501ae/sockets/secure"
+	"github.com/seed287501ae/sockets/simnet"
+)
+
+// forge is a certificate that a key signs itself, with a name of its own.
+func forge(t testing.TB, key any, name string) tls.Certificate {
+	t.Helper()
+	var public any
+	switch k := key.(type) {
+	case *rsa.PrivateKey:
+		public = &k.PublicKey
+	case *ecdsa.PrivateKey:
+		public = &k.PublicKey
+	case ed25519.PrivateKey:
+		public = k.Public()
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Unix(1<<32, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// foreign are certificates that this package does not send, by what is said of
+// them.
+func foreign(t testing.TB) map[string]tls.Certificate {
+	t.Helper()
+	elliptic, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32))
+	two := forge(t, own, "alice")
+	two.Certificate = append(two.Certificate, two.Certificate[0])
+	return map[string]tls.Certificate{
+		"key is one of ECDSA":                 forge(t, elliptic, "alice"),
+		"key is one of RSA":                   forge(t, old, "alice"),
+		"sent 2 certificates":                 two,
+		"bytes, and 1024 is the limit":        forge(t, own, strings.Repeat("alice", 400)),
+		"sent more than a handshake has":      forge(t, own, strings.Repeat("alice", 20_000)),
+		"failed to parse":                     {Certificate: [][]byte{[]byte("garbage")}, PrivateKey: own},
+		"bytes exceeds maximum of 262144":     forge(t, own, strings.Repeat("alice", 80_000)),
+		"invalid signature by the client":     {Certificate: forge(t, own, "alice").Certificate, PrivateKey: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))},
+		"client didn't provide a certificate": {},
+	}
+}
+
+// Each row is a client, and what the server says of it.
+func TestServerIsNotImpressed(t *testing.T) {
+	type row struct {
+		problem string
+		client  func(t *testing.T, conn net.Conn)
+	}
+	says := func(text string) func(*testing.T, net.Conn) {
+		return func(_ *testing.T, conn net.Conn) { io.WriteString(conn, text) }
+	}
+	rows := []row{
+		{`first bytes are "GET /": is it a program`, says("GET / HTTP/1.1\r\n\r\n")},
+		{`first bytes are "SSH-2": is it a program`, says("SSH-2.0-OpenSSH_9.9\r\n")},
+		{`first bytes are "\x00\x00\x00\x05h"`, says("\x00\x00\x00\x05hello")},
+		{"hung up during the handshake", says("")},
+		{"hung up during the handshake", says("\x16\x03\x01\x02\x00\x01")},
+		{"oversized record", says("\x16\x03\x01\xff\xff\x01")},
+		{"sent more than a handshake has", func(_ *testing.T, conn net.Conn) { flood(conn) }},
+		{"unsupported versions", shakeAs(func(cfg *tls.Config) { cfg.MinVersion, cfg.MaxVersion = 0, tls.VersionTLS12 })},
+		{"unsupported application protocols", shakeAs(func(cfg *tls.Config) { cfg.NextProtos = []string{"h2"} })},
+		{"but not that of this package", shakeAs(func(cfg *tls.Config) { cfg.NextProtos = nil })},
+	}
+	for problem, certificate := range foreign(t) {
+		rows = append(rows, row{problem, shakeAs(func(cfg *tls.Config) { cfg.Certificates = []tls.Certificate{certificate} })})
+	}
+	for _, test := range rows {
+		t.Run(test.problem, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *simnet.Host) {
+				listener, err := secure.Over(host, bob, know(t, peerOf(alice))).Listen(t.Context(), "tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer listener.Close()
+				var group sync.WaitGroup
+				defer group.Wait()
+				group.Go(func() {
+					conn, err := host.DialContext(context.Background(), "tcp", listener.Addr().String())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer conn.Close()
+					test.client(t, conn)
+					conn.(halfCloser).CloseWrite()
+					io.Copy(io.Discard, conn)
+				})
+				conn, err := listener.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				err = conn.(handshaker).HandshakeContext(ctx)
+				if err == nil || !strings.Contains(err.Error(), test.problem) {
+					t.Errorf("HandshakeContext = %v, want an error that says %s", err, test.problem)
+				}
+				if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
+					t.Errorf("Read = %d, %v", n, err)
+				}
+			})
+		})
+	}
+}
+
+// shakeAs is a client of a TLS of its own: alice's, but for what change does.
+func shakeAs(change func(*tls.Config)) func(*testing.T, net.Conn) {
+	return func(t *testing.T, conn net.Conn) {
+		cfg := secure.TLSConfig(alice)
+		change(cfg)
+		client := tls.Client(conn, cfg)
+		if client.Handshake() == nil {
+			client.Write([]byte{0})
+			if n, err := client.Read(make([]byte, 1)); n > 0 || err == nil {
+				t.Errorf("welcome: %d, %v", n, err)
+			}
+		}
+	}
+}
+
+// flood sends a handshake message without an end, in small records.
+func flood(conn net.Conn) {
+	record := append([]byte{0x16, 0x03, 0x01, 0x04, 0x00}, make([]byte, 1024)...)
+	record[5], record[7] = 1, 0xff
+	for range 63 {
+		if _, err := conn.Write(record); err != nil {
+			return
+		}
+		clear(record[5:])
+	}
+}
+
+// A client meets servers that are none of ours, or pose as one.
+func TestClientIsNotImpressed(t *testing.T) {
+	rows := map[string]func(conn net.Conn){
+		"first bytes are \"HTTP/\"":    func(conn net.Conn) { io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n") },
+		"hung up during the handshake": func(conn net.Conn) {},
+		"protocol version": func(conn net.Conn) {
+			cfg := secure.TLSConfig(bob)
+			cfg.MinVersion, cfg.MaxVersion = 0, tls.VersionTLS12
+			tls.Server(conn, cfg).Handshake()
+		},
+		"but not that of this package": func(conn net.Conn) {
+			cfg := secure.TLSConfig(bob)
+			cfg.NextProtos = nil
+			tls.Server(conn, cfg).Handshake()
+		},
+	}
+	for problem, certificate := range foreign(t) {
+		if strings.Contains(problem, "client") {
+			continue
+		}
+		rows[problem] = func(conn net.Conn) {
+			cfg := secure.TLSConfig(bob)
+			cfg.Certificates = []tls.Certificate{certificate}
+			tls.Server(conn, cfg).Handshake()
+		}
+	}
+	for problem, server := range rows {
+		t.Run(problem, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *simnet.Host) {
+				listener, err := host.Listen(t.Context(), "tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer listener.Close()
+				var group sync.WaitGroup
+				defer group.Wait()
+				group.Go(func() {
+					conn, err := listener.Accept()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer conn.Close()
+					server(conn)
+					conn.(halfCloser).CloseWrite()
+					io.Copy(io.Discard, conn)
+				})
+				conn, err := secure.Over(host, alice, know(t, peerOf(bob))).DialContext(t.Context(), "tcp", listener.Addr().String())
+				if conn != nil || err == nil || !strings.Contains(err.Error(), problem) {
+					t.Errorf("DialContext = %v, want an error that says %s", err, problem)
+				}
+			})
+		})
+	}
+}
+
+// A tape is a connection that remembers what was written to it.
+type tape struct {
+	net.Conn
+	written *bytes.Buffer
+}
+
+func (c tape) Write(p []byte) (int, error) {
+	c.written.Write(p)
+	return c.Conn.Write(p)
+}
+
+// tapes is a network whose dialled streams are taped.
+type tapes struct {
+	sockets.Network
+	written bytes.Buffer
+}
+
+func (n *tapes) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := n.Network.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return tape{conn, &n.written}, nil
+}
+
+func TestReplayedStreamIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, host *simnet.Host) {
+		base := &tapes{Network: host}
+		here, there := friends(t, base)
+		here.Write([]byte("pay mallory"))
+		here.Close()
+		there.Close()
+
+		server := secure.Over(host, bob, know(t, peerOf(alice)))
+		listener, err := server.Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		conn, err := host.DialContext(t.Context(), "tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.Write(base.written.Bytes())
+		victim, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer victim.Close()
+		if got, err := io.ReadAll(victim); len(got) > 0 || err == nil || !strings.Contains(err.Error(), "bad record MAC") {
+			t.Errorf("of a replay: %q, %v", got, err)
+		}
+	})
+}
+
+// A record that is changed on its way ends the stream.
+func TestChangedRecordEndsTheStream(t *testing.T) {
+	bubble(t, func(t *testing.T, host *simnet.Host) {
+		here, there := friends(t, host)
+		here.Write([]byte("first"))
+		here.(unwrapper).NetConn().Write([]byte("\x17\x03\x03\x00\x18forged forged forged for"))
+		if got, err := io.ReadAll(there); string(got) != "first" || err == nil {
+			t.Errorf("ReadAll = %q, %v", got, err)
+		}
+		here.Close()
+		there.Close()
+	})
+}
+
+// Silence at any step of the handshake is over when time is.
+func TestStallsEnd(t *testing.T) {
+	steps := map[string]func(conn net.Conn, cfg *tls.Config, shake func(net.Conn, *tls.Config) *tls.Conn){
+		"before the hello": func(net.Conn, *tls.Config, func(net.Conn, *tls.Config) *tls.Conn) {},
+		"inside the hello": func(conn net.Conn, _ *tls.Config, _ func(net.Conn, *tls.Config) *tls.Conn) {
+			conn.Write([]byte("\x16\x03\x01"))
+		},
+		"before the status": func(conn net.Conn, cfg *tls.Config, shake func(net.Conn, *tls.Config) *tls.Conn) {
+			shake(conn, cfg).Handshake()
+		},
+		"before the second status": func(conn net.Conn, cfg *tls.Config, shake func(net.Conn, *tls.Config) *tls.Conn) {
+			c := shake(conn, cfg)
+			c.Write([]byte{secure.Learning})
+		},
+	}
+	for name, step := range steps {
+		t.Run("client/"+name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *simnet.Host) {
+				errs := make(chan error, 1)
+				cfg := sockets.Config{Network: secure.Over(host, bob, know(t, peerOf(alice))), HandshakeTimeout: 7 * time.Second}
+				s, err := cfg.Listen("127.0.0.1:0", func(event sockets.Event, _ *sockets.Connection, _ sockets.Address, err error) {
+					if event == sockets.EventError {
+						errs <- err
+					}
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn, err := host.DialContext(t.Context(), "tcp", s.LocalAddress().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				step(conn, secure.TLSConfig(alice), tls.Client)
+				if err := <-errs; !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 7*time.Second {
+					t.Errorf("after %v: %v, want %v after 7 s", time.Since(start), err, context.DeadlineExceeded)
+				}
+				conn.Close()
+				s.Close()
+				<-s.Done()
+			})
+		})
+		t.Run("server/"+name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *simnet.Host) {
+				listener, err := host.Listen(t.Context(), "tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				var group sync.WaitGroup
+				group.Go(func() {
+					conn, err := listener.Accept()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					step(conn, secure.TLSConfig(bob), tls.Server)
+					time.Sleep(time.Minute)
+					conn.Close()
+				})
+				start := time.Now()
+				_, err = secure.Over(host, alice, know(t, peerOf(bob))).DialContext(t.Context(), "tcp", listener.Addr().String())
+				if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Second {
+					t.Errorf("after %v: %v, want %v after 10 s", time.Since(start), err, context.DeadlineExceeded)
+				}
+				group.Wait()
+				listener.Close()
+			})
+		})
+	}
+}
+
+// shapes are chains of certificates.
+func shapes(t testing.TB) map[string][][]byte {
+	chains := make(map[string][][]byte)
+	for problem, certificate := range foreign(t) {
+		chains[problem] = certificate.Certificate
+	}
+	return chains
+}
+
+func TestCheckShape(t *testing.T) {
+	for _, id := range []*secure.Identity{alice, secure.NewIdentityFromSeed(strings.Repeat("é", 32), 1)} {
+		if err := secure.CheckShape(secure.Certificate(id).Certificate); err != nil {
+			t.Errorf("CheckShape of our own = %v", err)
+		}
+	}
+	for problem, chain := range shapes(t) {
+		if err := secure.CheckShape(chain); err == nil && !strings.Contains(problem, "invalid signature") {
+			t.Errorf("CheckShape of what %s = nil", problem)
+		}
+	}
+}
+
+func FuzzCheckShape(f *testing.F) {
+	f.Add(secure.Certificate(alice).Certificate[0], false)
+	for _, chain := range shapes(f) {
+		if len(chain) > 0 && len(chain[0]) < 4096 {
+			f.Add(chain[0], len(chain) > 1)
+		}
+	}
+	f.Fuzz(func(t *testing.T, der []byte, twice bool) {
+		chain := [][]byte{der}
+		if twice {
+			chain = append(chain, der)
+		}
+		if secure.CheckShape(chain) != nil {
+			return
+		}
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil || twice || len(der) > 1024 {
+			t.Fatalf("accepted: %d bytes, twice: %v, %v", len(der), twice, err)
+		}
+		if key, ok := certificate.PublicKey.(ed25519.PublicKey); !ok || len(key) != ed25519.PublicKeySize {
+			t.Errorf("accepted a key of type %T", certificate.PublicKey)
+		}
+	})
+}

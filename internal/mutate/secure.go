@@ -1,0 +1,99 @@
+package main
+
+const secured = "./secure"
+
+// secureDefects are those of package secure.
+var secureDefects = []defect{
+	{"a stream's key is not pinned", "secure/greeting.go", secured, []edit{
+		{"return other, false, ErrUnknownKey", "return other, false, nil"},
+	}},
+	{"a changed key is learnt", "secure/greeting.go", secured, []edit{
+		{"_, taken := v.owner(name); taken {", "_, taken := v.owner(name); taken && false {"},
+	}},
+	{"who is expected does not matter", "secure/greeting.go", secured, []edit{
+		{"if expected != \"\" && peer.Name != expected {", "if false {"},
+	}},
+	{"the other end's status is ignored", "secure/greeting.go", secured, []edit{
+		{"if err == nil && accepts(ours) && accepts(theirs) {", "theirs = welcome\n\tif err == nil && accepts(ours) {"},
+	}},
+	{"MaxLearnt allows one more", "secure/greeting.go", secured, []edit{
+		{"v.learnt >= v.cfg.MaxLearnt", "v.learnt > v.cfg.MaxLearnt"},
+	}},
+	{"a truncated stream ends in order", "secure/raw.go", secured, []edit{
+		{"return 0, ErrTruncated", "return 0, io.EOF"},
+	}},
+	{"a handshake may be of any length", "secure/raw.go", secured, []edit{
+		{"maxHandshake = 32 << 10", "maxHandshake = 32 << 20"},
+	}},
+	{"TLS 1.2 is good enough", "secure/tls.go", secured, []edit{
+		{"tls.VersionTLS13", "tls.VersionTLS12"},
+	}},
+	{"a client needs no certificate", "secure/tls.go", secured, []edit{
+		{"tls.RequireAnyClientCert", "tls.RequestClientCert"},
+	}},
+	{"a second certificate is overlooked", "secure/tls.go", secured, []edit{
+		{"if len(certificates) != 1 {", "if len(certificates) < 1 {"},
+	}},
+	{"the peer is told before both have accepted", "secure/stream.go", secured, []edit{
+		{"ok && s.greet != nil && s.isAccepted() {", "ok && s.greet != nil {"},
+	}},
+
+	{"the signature of data is not verified", "secure/datagram.go", secured, []edit{
+		{"case !isSigned(&h.key, b, nil):", "case false:"},
+	}},
+	{"the signature of an answer is not verified", "secure/datagram.go", secured, []edit{
+		{"case !isSigned(&h.key, b, unsentOf(&g.identity.public, g.signer.group)):\n\t\treturn badSignature", "case false:\n\t\treturn badSignature"},
+	}},
+	{"an unknown key is accepted", "secure/datagram.go", secured, []edit{
+		{"_, ok := g.known.ByKey(h.key); !ok {", "_, ok := g.known.ByKey(h.key); !ok && false {"},
+	}},
+	{"an unknown key costs a signature", "secure/datagram.go", secured, []edit{
+		{"\tif _, ok := g.known.ByKey(h.key); !ok {", "\tisSigned(&h.key, b, nil)\n\tif _, ok := g.known.ByKey(h.key); !ok {"},
+	}},
+	{"replays are delivered", "secure/datagram.go", secured, []edit{
+		{"case s != nil && !s.window.isNew(h.number), r == nil", "case r == nil"},
+	}},
+	{"the window is a number too long", "secure/window.go", secured, []edit{
+		{"w.top-number < windowSize", "w.top-number <= windowSize"},
+	}},
+	{"the nonce of an answer is not checked", "secure/datagram.go", secured, []edit{
+		{"case h.number != g.nonce(now, p, 0) && h.number != g.nonce(now, p, 1), g.route", "case g.route"},
+	}},
+	{"a nonce is good for longer", "secure/datagram.go", secured, []edit{
+		{"&& h.number != g.nonce(now, p, 1),", "&& h.number != g.nonce(now, p, 1) && h.number != g.nonce(now, p, 2),"},
+	}},
+	{"a challenge is larger than what caused it", "secure/datagram.go", secured, []edit{
+		{"return g.handshake(&h, &p.key), o", "return append(g.handshake(&h, &p.key), make([]byte, 64)...), o"},
+	}},
+	{"each datagram of a path is challenged", "secure/datagram.go", secured, []edit{
+		{"const challengeEvery = 250 * time.Millisecond", "const challengeEvery = 0 * time.Millisecond"},
+	}},
+	{"datagrams of other groups are delivered", "secure/datagram.go", secured, []edit{
+		{"case isData && h.mark != g.signer.group:", "case false:"},
+	}},
+	{"signatures are verified without a limit", "secure/budget.go", secured, []edit{
+		{"if full-age > time.Second {", "if false {"},
+	}},
+	{"an address may change hands at once", "secure/packetplace.go", secured, []edit{
+		{"now.Sub(p.heard) >= hold", "now.Sub(p.heard) >= 0"},
+	}},
+	{"what is held has no limit", "secure/held.go", secured, []edit{
+		{"if w.bytes+size > maxHeldPerRoute {", "if false {"},
+	}},
+	{"every sealed datagram has the same nonce", "secure/wire.go", secured, []edit{
+		{"AppendUint64(make([]byte, 4, 12), number)", "AppendUint64(make([]byte, 4, 12), 0*number)"},
+	}},
+
+	{"an identity's file is overwritten", "secure/identity.go", secured, []edit{
+		{"os.Link(file.Name(), path)", "os.Rename(file.Name(), path)"},
+	}},
+	{"an identity's file can be read by all", "secure/identity.go", secured, []edit{
+		{"defer os.Remove(file.Name())", "defer os.Remove(file.Name())\n\tfile.Chmod(0o644)"},
+	}},
+	{"an identity that all can read is loaded", "secure/identity.go", secured, []edit{
+		{"info.Mode().Perm()&0o077 != 0 {", "info.Mode().Perm()&0o077 < 0 {"},
+	}},
+	{"a conflict of known peers is ignored", "secure/known.go", secured, []edit{
+		{"ok && same.Key != peer.Key {", "ok && false {"},
+	}},
+}

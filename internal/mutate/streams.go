@@ -1,0 +1,117 @@
+package main
+
+const (
+	root   = "."
+	framed = ". ./internal/wire ./internal/outbox"
+)
+
+// streamDefects are those of one connection and what it is made of.
+var streamDefects = []defect{
+	{"a promised body is allocated at once", "framing.go", root, []edit{
+		{"min(f.missing, max(readAhead, arrived))", "min(f.missing, max(64<<20, arrived))"},
+	}},
+	{"a short read is taken for a whole message", "framing.go", root, []edit{
+		{"f.missing -= n", "f.missing = 0"},
+	}},
+	{"the end inside a message looks orderly", "framing.go", root, []edit{
+		{"return io.ErrUnexpectedEOF", "return io.EOF"},
+	}},
+	{"a message may have one byte over MaxMessage", "framing.go", root, []edit{
+		{"if length > uint64(limit) {", "if length > uint64(limit)+1 {"},
+	}},
+	{"one may send one byte over MaxMessage", "framing.go", root, []edit{
+		{"length > limit {", "length > limit+1 {"},
+	}},
+	{"without MaxMessage the prefix alone is the limit", "framing.go", root, []edit{
+		{"cmp.Or(f.MaxMessage, maxDefault)", "cmp.Or(f.MaxMessage, most)"},
+	}},
+	{"reading goes on after a message that is too big", "framing.go", root, []edit{
+		{"if f.inBody || f.readErr != nil {\n\t\treturn f.readErr", "if f.inBody {\n\t\treturn nil"},
+	}},
+	{"writing goes on after a part of a message", "framing.go", root, []edit{
+		{"if err != nil && n > 0 {", "if err != nil && n < 0 {"},
+	}},
+
+	{"close is told twice", "conn.go", root, []edit{
+		{"callback(EventClose, nil, c, nil)", "callback(EventClose, nil, c, nil)\n\tcallback(EventClose, nil, c, nil)"},
+	}},
+	{"close does not wait for the last message", "conn.go", root, []edit{
+		{"callback(EventMessage, payload, c, nil)", "go callback(EventMessage, payload, c, nil)"},
+	}},
+	{"close is told before the error", "conn.go", root, []edit{
+		{"<-c.ended.c\n\tif reason", "<-c.ended.c\n\tdefer callback(EventError, nil, c, c.Err())\n\tif reason"},
+		{"callback(EventError, nil, c, reason)", ""},
+	}},
+	{"an orderly end is an error", "conn.go", root, []edit{
+		{"reason != io.EOF && reason != net.ErrClosed {", "reason != net.ErrClosed {"},
+	}},
+	{"a message event starts after Close", "conn.go", root, []edit{
+		{"\t\tif c.closing.isClosed() {\n\t\t\tbreak\n\t\t}\n", ""},
+	}},
+	{"a lock is held during a callback", "conn.go", root, []edit{
+		{"callback(EventMessage, payload, c, nil)", "c.mu.Lock()\n\t\tcallback(EventMessage, payload, c, nil)\n\t\tc.mu.Unlock()"},
+	}},
+	{"the right to read is kept during a callback", "conn.go", root, []edit{
+		{"payload, err := c.next(lent, stop)\n\t\t<-c.reading\n", "payload, err := c.next(lent, stop)\n"},
+		{"callback(EventMessage, payload, c, nil)", "callback(EventMessage, payload, c, nil)\n\t\t<-c.reading"},
+		{"if err == io.EOF {\n\t\t\tc.end(io.EOF)", "if err != nil {\n\t\t\t<-c.reading\n\t\t}\n\t\tif err == io.EOF {\n\t\t\tc.end(io.EOF)"},
+	}},
+	{"Close does not flush", "conn.go", root, []edit{
+		{"<-c.flushed.c\n\tc.conn.Close()", "c.conn.Close()"},
+	}},
+	{"Close does not drain: unread input makes it a reset", "conn.go", root, []edit{
+		{"err = c.drain()", "err = nil"},
+	}},
+	{"Close waits for ever for the other end", "conn.go", root, []edit{
+		{"if first && c.cfg.CloseTimeout > 0 {", "if first && c.cfg.CloseTimeout < 0 {"},
+	}},
+	{"CloseNow says goodbye to a layer that has no room", "conn.go", root, []edit{
+		{"layer.NetConn().Close()", "_ = layer"},
+	}},
+	{"a lent payload is the default", "conn.go", root, []edit{
+		{"if c.cfg.LendPayloads && cap(payload)", "if !c.cfg.LendPayloads && cap(payload)"},
+	}},
+	{"the group's SendAll stops at the first error", "conn.go", root, []edit{
+		{"errs = append(errs, fmt.Errorf(\"sockets: to %v: %w\", c.remote, err))", "return fmt.Errorf(\"sockets: to %v: %w\", c.remote, err)"},
+	}},
+	{"one slow connection makes SendAll wait", "conn.go", root, []edit{
+		{"c.out.Enqueue(*frame)", "c.out.Send(payload)"},
+	}},
+	{"who cannot keep up is skipped, and left with a hole", "conn.go", root, []edit{
+		{"c.abort(ErrSlow)\n", ""},
+	}},
+
+	{"MaxQueue is one byte short", "internal/outbox/outbox.go", framed, []edit{
+		{"o.queued+cost(frame) > o.max", "o.queued+cost(frame) >= o.max"},
+	}},
+	{"empty messages fill the queue for nothing", "internal/outbox/outbox.go", framed, []edit{
+		{"return len(frame) + 24", "return len(frame)"},
+	}},
+	{"what is queued is overtaken by what is sent", "internal/outbox/outbox.go", framed, []edit{
+		{"if o.flush(); o.broken == nil {", "if o.broken == nil {"},
+	}},
+	{"the stream is half-closed while a Send is under way", "internal/outbox/outbox.go", framed, []edit{
+		{"o.refuse != nil && o.busy == 0 && !o.told", "o.refuse != nil && !o.told"},
+	}},
+	{"a Send follows a write that failed", "internal/outbox/outbox.go", framed, []edit{
+		{"o.flush(); o.broken == nil {", "o.flush(); true {"},
+	}},
+
+	{"FrameTimeout counts callbacks too", "internal/wire/wire.go", framed, []edit{
+		{"\n// Next begins", "\nvar began = make(map[*Wire]time.Time)\n\n// Next begins"},
+		{"func (w *Wire) Next() { w.spent = 0 }", "func (w *Wire) Next() { w.spent = 0; began[w] = time.Now() }"},
+		{"w.spent += time.Since(start)", "w.spent += time.Since(start)\n\t\tif at, ok := began[w]; ok {\n\t\t\tw.spent = time.Since(at)\n\t\t}"},
+	}},
+	{"FrameTimeout is not reset after a message", "internal/wire/wire.go", framed, []edit{
+		{"func (w *Wire) Next() { w.spent = 0 }", "func (w *Wire) Next() {}"},
+	}},
+	{"FrameTimeout begins anew with each byte", "internal/wire/wire.go", framed, []edit{
+		{"case !errors.Is(err, os.ErrDeadlineExceeded):\n", "case !errors.Is(err, os.ErrDeadlineExceeded):\n\t\t\tw.spent = 0\n"},
+	}},
+	{"FrameTimeout applies before a message has begun", "internal/wire/wire.go", framed, []edit{
+		{"limit, inFrame := w.Idle, w.Begun()\n\tif inFrame {", "limit, inFrame := w.Idle, w.Begun()\n\tif true {"},
+	}},
+	{"there is no SendTimeout", "internal/wire/wire.go", framed, []edit{
+		{"if w.Send > 0 {", "if w.Send < 0 {"},
+	}},
+}

@@ -187,7 +187,7 @@
 // merely ends with <LEAVES THE CHAT> is a sentence.
 //
 // Nothing proves who wrote a message: the name in it is what the sender claims,
-// in the goodbye too.
+// in the goodbye too. Package secure, in section Beyond the course, does.
 //
 // # Stream sockets
 //
@@ -737,6 +737,26 @@
 //     choose the backlog. In Go the first two are set already, and the third
 //     cannot be chosen: see the section before.
 //
+// # Promises
+//
+// A socket is open to strangers. This is what the package promises whatever they
+// send:
+//
+//   - A message of a stream arrives whole, once and in order, or an error says why
+//     it does not.
+//   - No input from another end can make the program panic, make its memory grow
+//     beyond the limits of [Config], or stop the service to others.
+//   - Every method may be called from many goroutines at once.
+//   - One end that fails never keeps a message from the others.
+//   - Bytes are carried unchanged. They are made safe where they are shown, by
+//     [Printable].
+//   - Plain UDP and TCP promise nothing about who is speaking. The layer
+//     [github.com/seed287501ae/sockets/secure] accepts the keys that it knows and no
+//     others, and what they sent fresh and unaltered.
+//
+// SECURITY.md, beside this file, tells how far each goes and what none of them
+// covers, and lists everything that a stranger can make grow, with its bound.
+//
 // # Beyond the course
 //
 // Everything above goes to the network through one interface of three methods,
@@ -754,4 +774,11 @@
 //
 //	cfg := sockets.Config{Network: reliable.Over(sockets.System)}
 //	peer, err := cfg.NewPeer("8080", nil)
+//
+// And the layer [github.com/seed287501ae/sockets/secure] answers what the slides
+// leave open: who is speaking. Each participant has a pair of keys and a list of
+// the keys of those that it knows:
+//
+//	cfg := sockets.Config{Network: secure.Over(sockets.System, identity, known)}
+//	server, err := cfg.Listen("8080", callback)
 package sockets

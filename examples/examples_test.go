@@ -39,7 +39,7 @@ const (
 
 var (
 	programs = []string{"udpchatwrong", "udpchat", "udpstreamer", "udpchatgraceful", "tcpechowrong", "tcpecho", "rand",
-		"tcpchat", "tcpgroupchat", "badnetwork", "udpchatreliable"}
+		"tcpchat", "tcpgroupchat", "badnetwork", "udpchatreliable", "udpchatsecure"}
 	binaries string // the folder of the built programs
 )
 
@@ -71,7 +71,7 @@ func buildAndRun(m *testing.M) (code int, err error) {
 // TestResultIsOfTheseSources opens what the programs are built of: go test knows
 // what a test opens, and shows a cached result when none of that has changed.
 func TestResultIsOfTheseSources(t *testing.T) {
-	for _, pattern := range []string{"*/*.go", "../*.go", "../console/*.go", "../internal/*/*.go", "../simnet/*.go", "../reliable/*.go"} {
+	for _, pattern := range []string{"*/*.go", "../*.go", "../console/*.go", "../internal/*/*.go", "../simnet/*.go", "../reliable/*.go", "../secure/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, files, err)
@@ -110,6 +110,12 @@ type process struct {
 // start runs a program until the end of the test at most.
 func start(t *testing.T, program string, args ...string) *process {
 	t.Helper()
+	return startIn(t, "", program, args...)
+}
+
+// startIn is start in a folder.
+func startIn(t *testing.T, dir, program string, args ...string) *process {
+	t.Helper()
 	p := &process{
 		t:       t,
 		name:    strings.Join(append([]string{program}, args...), " "),
@@ -117,6 +123,7 @@ func start(t *testing.T, program string, args ...string) *process {
 		arrived: make(chan struct{}, 1),
 		ended:   make(chan struct{}),
 	}
+	p.cmd.Dir = dir
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -156,7 +163,7 @@ func (p *process) read(r io.Reader) {
 	for lines.Scan() {
 		line := lines.Text()
 		p.mu.Lock()
-		p.lines = append(p.lines, line[:min(len(line), 200)])
+		p.lines = append(p.lines, line[:min(len(line), 1000)])
 		p.mu.Unlock()
 		select {
 		case p.arrived <- struct{}{}:
@@ -375,6 +382,11 @@ func TestWrongArgumentsGiveTheUsage(t *testing.T) {
 		"udpchatgraceful 0 localhost:65536",
 		"udpchatreliable abc",
 		"udpchatreliable 0 localhost",
+		"udpchatsecure",
+		"udpchatsecure -pub",
+		"udpchatsecure -pub alice 8080",
+		"udpchatsecure -fast alice",
+		"udpchatsecure alice:8080",
 		"udpstreamer",
 		"udpstreamer 3",
 		"udpstreamer many localhost:8080",
@@ -398,6 +410,10 @@ func TestWrongArgumentsGiveTheUsage(t *testing.T) {
 		"tcpchat -prefix 3 server 0",
 		"tcpchat -prefix many server 0",
 		"tcpchat server -prefix 2 0",
+		"tcpchat -secure",
+		"tcpchat -secure= server 0",
+		"tcpchat -secure alice:8080 server 0",
+		"tcpchat client alice@localhost:8080",
 		"tcpgroupchat abc",
 		"tcpgroupchat 65536",
 		"tcpgroupchat 0 localhost",

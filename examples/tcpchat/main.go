@@ -1,8 +1,8 @@
 // Tcpchat is the slides' TCP chat: the UDP chat again, over stream sockets, for
 // two.
 //
-//	go run ./examples/tcpchat [-prefix 1|2|4|8] server PORT
-//	go run ./examples/tcpchat [-prefix 1|2|4|8] client IP:PORT
+//	go run ./examples/tcpchat [-prefix 1|2|4|8] [-secure NAME] server PORT
+//	go run ./examples/tcpchat [-prefix 1|2|4|8] [-secure NAME] client [NAME@]IP:PORT
 //
 // # What to type
 //
@@ -29,16 +29,49 @@
 // told that somebody else is being served, and is disconnected. Alice and Bob
 // notice nothing. Once Bob has left, the next one may come.
 //
+// # Who is at the other end
+//
+// Without -secure, everyone is who they say they are. With it, one's name is tied
+// to a key, as package secure tells, and nobody is asked for a username. In the
+// first terminal:
+//
+//	go run ./examples/tcpchat -secure alice server 8080
+//
+// In the second one, with the name of whom one expects there:
+//
+//	go run ./examples/tcpchat -secure bob client alice@localhost:8080
+//
+// The key of alice is in alice.key, which is made the first time, and whom she
+// knows in alice.known. The first time each believes that the other is the right
+// one, and shows the fingerprint of the new key: compare them by telephone. From
+// then on the name is tied to that key. So let an attacker, in a third terminal,
+// call himself bob, with a key of his own. Leave Bob first:
+//
+//	mkdir impostor; cd impostor
+//	go run ../examples/tcpchat -secure bob client alice@localhost:8080
+//
+// Both ends refuse, and tell why. Then let him pose as Alice: leave her, and start
+// a server in the attacker's folder. Bob refuses when he connects again.
+//
+//	go run ../examples/tcpchat -secure alice server 8080
+//
+// A participant who calls himself another one in a message, which takes another
+// program than this, is shown as bob (calls itself "alice"). Nobody in between can
+// read or change anything.
+//
 // # What is still wrong with it
 //
 //   - It is for two: the exercise, tcpgroupchat, is for many.
-//   - Everyone is who they say they are: nobody checks.
+//   - Without -secure, nobody checks who anybody is. With it, whoever comes first
+//     gets a name: fingerprints that nobody compares prove nothing.
 //   - When the other end does not read, typing waits too, for a minute at most.
 //   - When a cable is cut, it takes minutes before either end notices.
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -49,23 +82,56 @@ import (
 
 	"github.com/seed287501ae/sockets"
 	"github.com/seed287501ae/sockets/console"
+	"github.com/seed287501ae/sockets/secure"
 )
 
-const usage = "usage: tcpchat [-prefix 1|2|4|8] server PORT | client IP:PORT"
+const usage = "usage: tcpchat [-prefix 1|2|4|8] [-secure NAME] server PORT | client [NAME@]IP:PORT"
 
 var (
 	prefix     = flag.Int("prefix", 4, "bytes of the length before each message")
+	secureName string                             // empty: without keys
+	met        *secure.KnownPeers                 // with keys: those who have been shown
 	remotePeer atomic.Pointer[sockets.Connection] // nil while nobody is connected; callbacks change it
 )
 
 func main() {
+	flag.Func("secure", "whose key proves who one is", func(name string) error {
+		secureName = name
+		return secure.CheckName(name)
+	})
 	flag.Usage = func() { fmt.Fprintln(os.Stderr, usage) }
 	flag.Parse()
 	modes := map[string]func(config sockets.Config, argument string){"server": server, "client": client}
 	if flag.NArg() != 2 || modes[flag.Arg(0)] == nil || !slices.Contains([]int{1, 2, 4, 8}, *prefix) {
 		console.Usage(`want "server PORT" or "client IP:PORT", and a prefix of 1, 2, 4 or 8 bytes`, usage)
 	}
-	modes[flag.Arg(0)](sockets.Config{Prefix: *prefix}, flag.Arg(1))
+	config := sockets.Config{Prefix: *prefix}
+	if secureName != "" {
+		config.Network = withKeys(secureName)
+	} else if strings.Contains(flag.Arg(1), "@") {
+		console.Usage("whom you expect at an address is checked with -secure only", usage)
+	}
+	modes[flag.Arg(0)](config, flag.Arg(1))
+}
+
+// withKeys returns a network where name has a key, and others are believed on
+// first use to have theirs.
+func withKeys(name string) sockets.Network {
+	identity, err := secure.OpenIdentity(name+".key", name)
+	if err != nil {
+		console.Fatal(err)
+	}
+	known, err := secure.LoadKnownPeers(name + ".known")
+	if err != nil {
+		console.Fatal(err)
+	}
+	console.Printf("You are %s, %s", name, identity.PublicKey().Fingerprint())
+	for _, peer := range known.All() {
+		console.Printf("You know %s, %s", peer.Name, peer.Key.Fingerprint())
+	}
+	met, _ = secure.NewKnownPeers(known.All()...)
+	config := secure.Config{Identity: identity, Known: known, FirstUse: true}
+	return config.Over(sockets.System)
 }
 
 func server(config sockets.Config, port string) {
@@ -80,9 +146,12 @@ func server(config sockets.Config, port string) {
 
 func client(config sockets.Config, address string) {
 	client, err := config.Dial(context.Background(), address, nil)
+	if errors.As(err, new(*secure.RefusedError)) {
+		console.Fatal(err)
+	}
 	console.Check(err, usage)
 	remotePeer.Store(client.Connection)
-	console.Println("Connected to", client.RemoteAddress())
+	console.Printf("Connected to %v%s", client.RemoteAddress(), who(client.Connection))
 	client.SetCallback(onMessageReceived)
 	chat()
 	client.Close()
@@ -92,7 +161,7 @@ func client(config sockets.Config, address string) {
 func onMessageReceived(event sockets.Event, payload []byte, connection *sockets.Connection, err error) {
 	switch event {
 	case sockets.EventMessage:
-		console.Println(string(payload)) // print any message received
+		console.Println(signed(payload, connection)) // print any message received
 	case sockets.EventClose:
 		remotePeer.CompareAndSwap(connection, nil) // forget about the disconnected peer
 		console.Println("Connection with peer", connection.RemoteAddress(), "closed")
@@ -109,11 +178,11 @@ func onNewConnection(event sockets.Event, connection *sockets.Connection, addres
 		console.Println("Server listening on port", address.Port(), "at", list)
 	case sockets.EventConnect:
 		if !remotePeer.CompareAndSwap(nil, connection) { // one to one: the first one stays
-			connection.Send(sockets.NewMessage("Somebody else is being served: try again later", "Server").Bytes())
+			connection.Send(sockets.NewMessage("Somebody else is being served: try again later", cmp.Or(secureName, "Server")).Bytes())
 			go connection.Close()
 			return
 		}
-		console.Println("Open ingoing connection from:", address)
+		console.Printf("Open ingoing connection from: %v%s", address, who(connection))
 		connection.SetCallback(onMessageReceived) // attach callback to the new connection
 	case sockets.EventStop:
 		console.Println("Stop listening for new connections")
@@ -122,10 +191,42 @@ func onNewConnection(event sockets.Event, connection *sockets.Connection, addres
 	}
 }
 
+// who tells who is at the other end, if keys do.
+func who(connection *sockets.Connection) string {
+	peer, ok := secure.PeerOf(connection)
+	if !ok {
+		return ""
+	}
+	text := fmt.Sprintf(", who is %s, %s", peer.Name, peer.Key.Fingerprint())
+	if _, old := met.ByKey(peer.Key); !old {
+		met.Add(peer)
+		text += " (a new key: compare this with " + peer.Name + " by telephone)"
+	}
+	return text
+}
+
+// signed returns a message as it is, or with keys as one of whose key it is.
+func signed(payload []byte, connection *sockets.Connection) string {
+	m, err := sockets.ParseMessage(payload)
+	peer, ok := secure.PeerOf(connection)
+	switch {
+	case ok && err != nil:
+		m = sockets.NewMessage(string(payload), peer.Name)
+	case ok && m.Sender != peer.Name:
+		m.Sender = fmt.Sprintf("%s (calls itself %q)", peer.Name, m.Sender)
+	default:
+		return string(payload)
+	}
+	return m.String()
+}
+
 func chat() {
-	username, err := console.Input("Enter your username to start the chat:\n")
-	if err != nil {
-		return
+	username := secureName
+	if username == "" {
+		var err error
+		if username, err = console.Input("Enter your username to start the chat:\n"); err != nil {
+			return
+		}
 	}
 	console.Println("Type your message and press Enter to send it. Messages from other peers will be displayed below.")
 	for content := range console.Lines() {

@@ -147,7 +147,7 @@
 // the callback with each datagram:
 //
 //	peer, err := sockets.NewAsyncPeer("8080", nil, func(payload []byte, sender sockets.Address) {
-//		fmt.Println(string(payload))
+//		fmt.Println(sockets.Printable(payload))
 //	})
 //
 // That is attempt 2, examples/udpchat: the main function is free to read the
@@ -274,7 +274,8 @@
 //
 // Whatever else strangers can make grow has a bound too: the peers that a Peer
 // learns ([Config.MaxPeers]), the connections of a server
-// ([Config.MaxConnections]), and the bytes that wait for a slow reader
+// ([Config.MaxConnections], and for each address [Config.MaxConnectionsPerIP]),
+// and the bytes that wait for a slow reader
 // ([Config.MaxQueue]).
 //
 // # Messages over a stream
@@ -335,7 +336,7 @@
 //	func onMessage(event sockets.Event, payload []byte, connection *sockets.Connection, err error) {
 //		switch event {
 //		case sockets.EventMessage:
-//			fmt.Println(string(payload))
+//			fmt.Println(sockets.Printable(payload))
 //		case sockets.EventClose:
 //			fmt.Println("Connection with peer", connection.RemoteAddress(), "closed")
 //		case sockets.EventError:
@@ -369,7 +370,8 @@
 //     UDP. In a server's callback, Close of a connection holds up accepting: call
 //     it in a goroutine, go connection.Close().
 //   - A callback may be given later, with SetCallback, once. Until then nothing is
-//     read. A connection that was accepted gets its own in the server's callback,
+//     read, so that not even the end is noticed: a server gives each connection a
+//     callback, calls Receive, or closes it. A connection that was accepted gets its own in the server's callback,
 //     and from then on the two may run at the same time.
 //   - A panic in a callback ends the program, as any panic does.
 //
@@ -424,6 +426,8 @@
 //     connection, and [Connection.Done] tells when.
 //   - A Connection to which SendAll sends has one as long as something is in the
 //     queue, for a moment maybe two. Close waits for them.
+//   - A Connection that cannot send any more, because a write failed, has one for
+//     as long as something may still be received: CloseTimeout at most.
 //   - A Server with a callback has one, which accepts. It ends with Close, and
 //     [Server.Done] tells when. Where connections begin with a handshake, each
 //     handshake has one while it lasts, and Done waits for these too.
@@ -489,7 +493,7 @@
 //
 //	field             limits                                       if zero
 //	DialTimeout       connecting, and looking up a name            10 s
-//	HandshakeTimeout  a handshake, where the network has one       5 s
+//	HandshakeTimeout  agreeing on keys, where the network does so  5 s
 //	FrameTimeout      a message that has begun to arrive           30 s
 //	SendTimeout       waiting for the other end to take one byte   60 s
 //	IdleTimeout       waiting for a message to begin               none
@@ -549,6 +553,7 @@
 //	ErrMessageTooBig          the message is longer than the limit
 //	ErrCallbackSet            Receive, where a callback receives
 //	ErrSlow                   SendAll: the other end does not keep up
+//	ErrTooManyConnections     a server's EventError: it turned a connection away
 //	ErrPeerUnreachable        a peer is gone, where the network can tell
 //
 // A name that nobody knows is an error of type *[net.DNSError]:
@@ -742,19 +747,20 @@
 // A socket is open to strangers. This is what the package promises whatever they
 // send:
 //
-//   - A message of a stream arrives whole, once and in order, or an error says why
-//     it does not.
+//   - Of what one end of a stream sends, the other gets whole messages, in order,
+//     without a gap and none twice, from the first one on: all of them, or up to
+//     where the connection ended. If nobody asked for that end, an error says why.
 //   - No input from another end can make the program panic, make its memory grow
 //     beyond the limits of [Config], or stop the service to others.
-//   - Every method may be called from many goroutines at once.
-//   - One end that fails never keeps a message from the others.
-//   - Bytes are carried unchanged. They are made safe where they are shown, by
-//     [Printable].
-//   - Plain UDP and TCP promise nothing about who is speaking. The layer
-//     [github.com/seed287501ae/sockets/secure] accepts the keys that it knows and no
-//     others, and what they sent fresh and unaltered.
+//   - Every method may be called from many goroutines at once, but those of a
+//     Framer, which one goroutine reads and one writes.
+//   - [SendAll] and [Peer.SendAll] reach the others whichever one fails.
+//   - Bytes are carried unchanged. To show them is safe by [Printable].
+//   - Plain UDP and TCP promise nothing about who is speaking. With the layer
+//     [github.com/seed287501ae/sockets/secure], only keys that are known are heard;
+//     what comes from them is unaltered, and not a recording.
 //
-// SECURITY.md, beside this file, tells how far each goes and what none of them
+// SECURITY.md in the repository tells how far each goes and what none of them
 // covers, and lists everything that a stranger can make grow, with its bound.
 //
 // # Beyond the course
@@ -776,9 +782,11 @@
 //	peer, err := cfg.NewPeer("8080", nil)
 //
 // And the layer [github.com/seed287501ae/sockets/secure] answers what the slides
-// leave open: who is speaking. Each participant has a pair of keys and a list of
+// leave open: who is speaking. Each participant has a pair of keys, and a list of
 // the keys of those that it knows:
 //
+//	identity, err := secure.OpenIdentity("alice.key", "alice")
+//	known, err := secure.LoadKnownPeers("alice.known")
 //	cfg := sockets.Config{Network: secure.Over(sockets.System, identity, known)}
 //	server, err := cfg.Listen("8080", callback)
 package sockets

@@ -10,6 +10,7 @@ import (
 const (
 	perSource = 1000 // from one IP address, or on one route that is confirmed
 	perCrowd  = 2000 // from all others together
+	perReply  = 1000 // of challenges that name the session, and as many of answers that bring the nonce
 )
 
 const sourceBuckets = 1024
@@ -22,6 +23,8 @@ type budget struct {
 	seed    maphash.Seed
 	sources [sourceBuckets]bucket
 	crowd   bucket
+
+	challenges, answers bucket
 }
 
 func newBudget(now time.Time) *budget {

@@ -36,12 +36,14 @@ type Config struct {
 	GroupKey []byte
 
 	// Hold is how long an address of datagrams belongs to the key that was last
-	// proved there, after the last datagram from it. If zero, 1 minute; a negative
-	// one panics.
+	// proved there, after the last datagram from it. It should be longer than a
+	// program leaves messages unread that package reliable brings. If zero, 1
+	// minute; a negative one panics.
 	Hold time.Duration
 
 	// Refused is told of datagrams that were dropped, at most once a second, on the
-	// goroutine that receives. If nil, nobody is.
+	// goroutine that receives. It must not read from the socket that tells it, and
+	// be quick: reading waits for it. If nil, nobody is told.
 	Refused func(Refusal)
 }
 

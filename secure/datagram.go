@@ -6,8 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"math"
+	"hash"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/seed287501ae/sockets/internal/endpoint"
@@ -28,10 +29,11 @@ type gate struct {
 	stats    *counters
 
 	opened time.Time
-	secret [32]byte // of the nonces
 	budget *budget
 	lobby  lobby
-	ready  []parcel // to be read
+	ready  []parcel  // to be read
+	mac    hash.Hash // of the nonces
+	text   []byte    // what mac was given last
 
 	answered map[PublicKey]bool // whose challenges were answered
 }
@@ -59,13 +61,16 @@ func newGate(now time.Time, n *Network, s *signer) *gate {
 		budget:   newBudget(now),
 		answered: make(map[PublicKey]bool),
 	}
-	rand.Read(g.secret[:])
+	var secret [32]byte
+	rand.Read(secret[:])
+	g.mac = hmac.New(sha256.New, secret[:])
 	return g
 }
 
 // receive decides what becomes of a datagram, of which it keeps nothing but may
-// change its bytes. What can be read is in ready then; its payload may be a part
-// of b. A reply goes to where the datagram came from.
+// change its bytes. What can be read is in ready then. If nothing was before, the
+// payload that take returns next may be a part of b. A reply goes to where the
+// datagram came from.
 func (g *gate) receive(now time.Time, from netip.AddrPort, b []byte) (h header, reply []byte, o outcome) {
 	h, o = g.screen(from, b)
 	if o == delivered {
@@ -81,6 +86,16 @@ func (g *gate) receive(now time.Time, from netip.AddrPort, b []byte) (h header, 
 	}
 	g.stats[o].Add(1)
 	return h, reply, o
+}
+
+// take returns what is to be read next.
+func (g *gate) take() (next parcel, ok bool) {
+	if len(g.ready) == 0 {
+		return parcel{}, false
+	}
+	next = g.ready[0]
+	g.ready = slices.Delete(g.ready, 0, 1)
+	return next, true
 }
 
 // screen does what costs next to nothing, before any signature is verified. The
@@ -125,19 +140,19 @@ func (g *gate) receiveData(now time.Time, p path, h *header, b []byte) (reply []
 	if !ok {
 		return nil, badSeal
 	}
-	if s != nil {
-		s.heard = now
-	}
-	if r != nil && !g.places.hear(now, p.address, &p.key) { // somebody else was proved there since
+	if r != nil && !g.places.hear(now, p.address, r.claim) { // somebody else was proved there since
 		g.forget(r)
 		r = nil
 	}
 	if r == nil {
 		return g.challenge(now, p, h.number, payload)
 	}
-	r.heard = now
+	s.heard = now
 	r.budget.putBack(perSource)
 	s.window.add(h.number)
+	if len(g.ready) > 0 { // it has to wait
+		payload = slices.Clone(payload)
+	}
 	g.ready = append(g.ready, parcel{payload, p.address})
 	return nil, delivered
 }
@@ -201,35 +216,42 @@ func (g *gate) handshake(h *header, addressee *PublicKey) []byte {
 //
 // The answer tells the first number that is fresh there. Who gets the first
 // answer has read nothing of this session yet, in no earlier run: all is fresh.
-// Later it is what was signed since that run began, by a clock.
+// Later it is what was signed since that run began, by a clock. That of the other
+// end may go faster, and this one may have stood still: so not the whole age
+// counts, and not more of it than a nonce is good for.
 func (g *gate) receiveChallenge(now time.Time, p path, h *header, b []byte) (reply []byte, o outcome) {
 	switch {
 	case h.session != g.signer.session:
 		return nil, stale
-	case !g.budget.allow(now, p.address.Addr()):
+	case !g.places.isFree(now, p.address, &p.key, g.hold):
+		return nil, addressTaken
+	case !g.budget.challenges.take(now.Sub(g.opened), perReply):
 		return nil, tooMany
 	case !isSigned(&h.key, b, unsentOf(&g.identity.public, g.signer.group)):
 		return nil, badSignature
 	}
 	first := uint64(1)
 	if g.answered[h.key] {
-		first = g.signer.firstSince(now, time.Duration(min(h.mark, maxAge))*time.Millisecond)
+		age := time.Duration(min(h.mark, uint64(nonceLife.Milliseconds()))) * time.Millisecond
+		first = g.signer.firstSince(now, age-age/1000)
 	}
 	g.answered[h.key] = true
 	a := header{kindAnswer, first, g.identity.public, h.session, h.number}
 	return g.handshake(&a, &h.key), answered
 }
 
-const maxAge = uint64(math.MaxInt64 / time.Millisecond)
-
 // receiveAnswer confirms a path, if it brings back the nonce of a challenge. No
 // memory of that is needed: who floods the lobby keeps nobody out.
 func (g *gate) receiveAnswer(now time.Time, p path, h *header, b []byte) outcome {
 	s := g.session(p.key, p.session)
 	switch {
-	case h.number != g.nonce(now, p, 0) && h.number != g.nonce(now, p, 1), g.route(s, p.address) != nil:
+	case g.route(s, p.address) != nil:
 		return stale
-	case !g.budget.allow(now, p.address.Addr()):
+	case !g.places.isFree(now, p.address, &p.key, g.hold):
+		return addressTaken
+	case h.number != g.nonce(now, p, 0) && h.number != g.nonce(now, p, 1):
+		return stale
+	case !g.budget.answers.take(now.Sub(g.opened), perReply):
 		return tooMany
 	case !isSigned(&h.key, b, unsentOf(&g.identity.public, g.signer.group)):
 		return badSignature
@@ -237,9 +259,8 @@ func (g *gate) receiveAnswer(now time.Time, p path, h *header, b []byte) outcome
 	if s == nil {
 		s = g.newSession(h)
 	}
-	o := g.confirm(now, s, p.address)
-	if o != confirmed {
-		return o
+	if !g.confirm(now, s, p.address) {
+		return addressTaken
 	}
 	for _, waited := range g.lobby.leave(p) {
 		if !s.window.isNew(waited.number) {
@@ -265,12 +286,19 @@ func (g *gate) newSession(h *header) *session {
 }
 
 // nonce returns what a path must bring back that is challenged now, or was in an
-// earlier period.
+// earlier period. It is another one once a session of the key is forgotten.
 func (g *gate) nonce(now time.Time, p path, periodsAgo int64) uint64 {
-	text := binary.BigEndian.AppendUint64(p.key[:len(p.key):len(p.key)], p.session)
+	var forgotten uint64
+	if known := g.peers[p.key]; known != nil {
+		forgotten = known.forgotten
+	}
+	text := append(g.text[:0], p.key[:]...)
+	text = binary.BigEndian.AppendUint64(text, p.session)
+	text = binary.BigEndian.AppendUint64(text, forgotten)
 	text = binary.BigEndian.AppendUint64(text, uint64(int64(now.Sub(g.opened)/noncePeriod)-periodsAgo))
-	text, _ = p.address.AppendBinary(text)
-	mac := hmac.New(sha256.New, g.secret[:])
-	mac.Write(text)
-	return binary.BigEndian.Uint64(mac.Sum(nil))
+	g.text, _ = p.address.AppendBinary(text)
+	g.mac.Reset()
+	g.mac.Write(g.text)
+	g.text = g.mac.Sum(g.text[:0])
+	return binary.BigEndian.Uint64(g.text)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 )
@@ -39,6 +40,22 @@ func ReadKnownPeers(file io.Reader) (*KnownPeers, error) {
 
 // Exchange is what both ends of a stream do with their statuses.
 func Exchange(conn io.ReadWriter, ours byte) (theirs byte, err error) { return exchange(conn, ours) }
+
+// Accept makes writes to what NewRaw returned wait for flush.
+func Accept(conn net.Conn) { conn.(*raw).accepted = true }
+
+// SavingHangs makes a network wait before it saves a key, until it is released.
+func SavingHangs(n *Network) (release func()) {
+	n.streams.pinning <- struct{}{}
+	return func() { <-n.streams.pinning }
+}
+
+// WithoutLinks makes a file system have no hard links.
+func WithoutLinks() (restore func()) {
+	old := link
+	link = func(string, string) error { return errors.ErrUnsupported }
+	return func() { link = old }
+}
 
 // NewRaw is what TLS writes to, and what finishes its writes.
 func NewRaw(conn net.Conn) (raw net.Conn, flush func() error) {

@@ -2,6 +2,7 @@ package secure
 
 import (
 	"cmp"
+	"context"
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
@@ -25,22 +26,22 @@ func newStreams(cfg Config) *streams {
 
 func (v *streams) server(conn net.Conn) *stream {
 	beneath := newRaw(conn)
-	return newStream(beneath, tls.Server(beneath, v.config), func(c *tls.Conn) (KnownPeer, error) {
-		return v.greet(c, true, "")
+	return newStream(beneath, tls.Server(beneath, v.config), func(ctx context.Context, c *tls.Conn) (KnownPeer, error) {
+		return v.greet(ctx, c, true, "")
 	})
 }
 
 func (v *streams) client(conn net.Conn, expected string) *stream {
 	beneath := newRaw(conn)
-	return newStream(beneath, tls.Client(beneath, v.config), func(c *tls.Conn) (KnownPeer, error) {
-		return v.greet(c, false, expected)
+	return newStream(beneath, tls.Client(beneath, v.config), func(ctx context.Context, c *tls.Conn) (KnownPeer, error) {
+		return v.greet(ctx, c, false, expected)
 	})
 }
 
 // greet exchanges verdicts with the other end, whose possession of its key TLS
 // has proved. It returns who that is, once both have accepted each other. Each
 // end speaks before it listens.
-func (v *streams) greet(conn *tls.Conn, server bool, expected string) (KnownPeer, error) {
+func (v *streams) greet(ctx context.Context, conn *tls.Conn, server bool, expected string) (KnownPeer, error) {
 	state := conn.ConnectionState()
 	if state.NegotiatedProtocol != protocol {
 		return KnownPeer{}, errors.New("the other end speaks TLS, but not that of this package: is it another program?")
@@ -57,7 +58,7 @@ func (v *streams) greet(conn *tls.Conn, server bool, expected string) (KnownPeer
 	}
 	theirs, err := exchange(conn, ours)
 	if err == nil && accepts(ours) && accepts(theirs) {
-		reason, theirs, err = v.conclude(conn, peer, learn, server, theirs)
+		reason, theirs, err = v.conclude(ctx, conn, peer, learn, server, theirs)
 	}
 	if reason == nil && err != nil {
 		return KnownPeer{}, err
@@ -112,9 +113,9 @@ func (v *streams) owner(name string) (KnownPeer, bool) {
 
 // conclude ends the greeting of two ends that accept each other, where one of
 // them has a key to save first: it tells the other whether it could.
-func (v *streams) conclude(conn io.ReadWriter, peer KnownPeer, learn, server bool, theirs byte) (reason error, last byte, err error) {
+func (v *streams) conclude(ctx context.Context, conn io.ReadWriter, peer KnownPeer, learn, server bool, theirs byte) (reason error, last byte, err error) {
 	if learn {
-		reason = v.pin(peer, server)
+		reason = v.pin(ctx, peer, server)
 		_, err = conn.Write([]byte{statusOf(reason)})
 	}
 	if theirs == learning && err == nil {
@@ -127,25 +128,26 @@ func (v *streams) conclude(conn io.ReadWriter, peer KnownPeer, learn, server boo
 }
 
 // pin learns a key by first use.
-func (v *streams) pin(peer KnownPeer, server bool) error {
-	v.pinning <- struct{}{}
-	defer func() { <-v.pinning }()
+func (v *streams) pin(ctx context.Context, peer KnownPeer, server bool) error {
+	select {
+	case v.pinning <- struct{}{}:
+		defer func() { <-v.pinning }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w in time: %w", ErrNotSaved, ctx.Err())
+	}
 	if same, ok := v.cfg.Known.ByKey(peer.Key); ok && same == peer {
 		return nil // over another stream, just now
-	} else if ok {
-		return ErrNotExpected
 	}
 	if server && v.learnt >= v.cfg.MaxLearnt {
 		return fmt.Errorf("%w: %d were, and that is the limit (Config.MaxLearnt)", ErrTooManyLearnt, v.learnt)
 	}
-	err := v.cfg.Known.Add(peer)
-	if err != nil && !errors.Is(err, ErrKeyChanged) {
-		return fmt.Errorf("%w: %w", ErrNotSaved, err)
+	if err := v.cfg.Known.Add(peer); err != nil {
+		return cmp.Or(v.cfg.Known.conflict(peer), fmt.Errorf("%w: %v", ErrNotSaved, err))
 	}
-	if server && err == nil {
+	if server {
 		v.learnt++
 	}
-	return err
+	return nil
 }
 
 func accepts(status byte) bool { return status == welcome || status == learning }

@@ -2,15 +2,18 @@ package secure_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed287501ae/sockets"
@@ -254,11 +257,77 @@ func TestAKeyIsLearntOnce(t *testing.T) {
 	})
 }
 
+// One key comes under two names at once.
+func TestAKeyIsLearntByOneName(t *testing.T) {
+	bubble(t, func(t *testing.T, host *simnet.Host) {
+		var refusal error
+		cfg := sockets.Config{Network: (&secure.Config{Identity: bob, FirstUse: true}).Over(host)}
+		s, err := cfg.Listen("127.0.0.1:0", func(event sockets.Event, c *sockets.Connection, _ sockets.Address, err error) {
+			if event == sockets.EventConnect {
+				c.CloseNow()
+			} else if err != nil {
+				refusal = err
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var clients []*tls.Conn
+		for _, name := range []string{"alice", "alicia"} {
+			conn, err := host.DialContext(t.Context(), "tcp", s.LocalAddress().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			clients = append(clients, tls.Client(conn, secure.TLSConfig(secure.NewIdentityFromSeed(name, 1))))
+			if _, err := io.ReadFull(clients[len(clients)-1], make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, want := range []byte{0, secure.StatusOf(secure.ErrNotExpected)} {
+			verdict := make([]byte, 1)
+			clients[i].Write(verdict)
+			if _, err := io.ReadFull(clients[i], verdict); err != nil || verdict[0] != want {
+				t.Errorf("client %d was told %d, %v, want %d", i, verdict, err, want)
+			}
+		}
+		synctest.Wait()
+		for _, text := range []string{"is that of alice, not of alicia", "its owner needs to keep to one name"} {
+			if refusal == nil || !strings.Contains(refusal.Error(), text) {
+				t.Errorf("the server says %v, want %s", refusal, text)
+			}
+		}
+		s.Close()
+		<-s.Done()
+	})
+}
+
+func TestHandshakeDoesNotWaitForTheDiskForEver(t *testing.T) {
+	bubble(t, func(t *testing.T, host *simnet.Host) {
+		network := (&secure.Config{Identity: alice, FirstUse: true}).Over(host)
+		s := serve(t, host, secure.Config{Identity: bob, Known: know(t, peerOf(alice))})
+		release := secure.SavingHangs(network)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := network.DialContext(ctx, "tcp", "bob@"+s.LocalAddress().String())
+		if !errors.Is(err, secure.ErrNotSaved) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("DialContext = %v after %v, want %v after 1 s", err, time.Since(start), secure.ErrNotSaved)
+		}
+		release()
+	})
+}
+
 // serve is a server that tells nobody anything, until the test ends.
 func serve(t *testing.T, base sockets.Network, cfg secure.Config) *sockets.Server {
 	t.Helper()
-	c := sockets.Config{Network: cfg.Over(base)}
-	s, err := c.Listen("127.0.0.1:0", func(event sockets.Event, c *sockets.Connection, _ sockets.Address, _ error) {
+	return serveOver(t, cfg.Over(base), "127.0.0.1:0")
+}
+
+func serveOver(t *testing.T, network sockets.Network, address string) *sockets.Server {
+	t.Helper()
+	c := sockets.Config{Network: network}
+	s, err := c.Listen(address, func(event sockets.Event, c *sockets.Connection, _ sockets.Address, _ error) {
 		if event == sockets.EventConnect {
 			c.SetCallback(func(sockets.Event, []byte, *sockets.Connection, error) {})
 		}
@@ -297,14 +366,45 @@ func TestNameAndAddress(t *testing.T) {
 	}
 }
 
+// A recorder is a network that knows what was dialled, and connects to nobody.
+type recorder struct {
+	sockets.Network
+	dialled string
+}
+
+func (r *recorder) DialContext(_ context.Context, network, address string) (net.Conn, error) {
+	r.dialled = network + " " + address
+	return nil, errors.ErrUnsupported
+}
+
+func TestOnlyAddressesOfTCPHaveNames(t *testing.T) {
+	base := new(recorder)
+	network := secure.Over(base, alice, nil)
+	for _, test := range []struct{ network, address, want string }{
+		{"tcp4", "bob@127.0.0.1:80", "tcp4 127.0.0.1:80"},
+		{"unix", "/tmp/bob@home", "unix /tmp/bob@home"},
+		{"unix", "@abstract", "unix @abstract"},
+	} {
+		network.DialContext(t.Context(), test.network, test.address)
+		if base.dialled != test.want {
+			t.Errorf("DialContext(%q, %q) dials %s, want %s", test.network, test.address, base.dialled, test.want)
+		}
+	}
+	if _, err := network.DialContext(t.Context(), "tcp", "@host:80"); !errors.As(err, new(*net.OpError)) {
+		t.Errorf("DialContext without a name before @ = %v, want a *net.OpError", err)
+	}
+}
+
 // A dialled name survives package sockets.
 func TestDialOfANamedPeer(t *testing.T) {
-	bubble(t, func(t *testing.T, host *simnet.Host) {
-		s := serve(t, host, secure.Config{Identity: bob, FirstUse: true})
-		known := know(t)
-		cfg := sockets.Config{Network: (&secure.Config{Identity: alice, FirstUse: true, Known: known}).Over(host)}
-		port := s.LocalAddress().Port()
-		for _, address := range []string{fmt.Sprintf("bob@127.0.0.1:%d", port), fmt.Sprintf("[bob@127.0.0.1]:%d", port)} {
+	synctest.Test(t, func(t *testing.T) {
+		host := simnet.New(1).Host("10.0.0.1", "fd00::1")
+		network := (&secure.Config{Identity: bob, FirstUse: true}).Over(host)
+		for _, own := range []string{"10.0.0.1:8080", "[fd00::1]:8080"} {
+			serveOver(t, network, own)
+		}
+		cfg := sockets.Config{Network: (&secure.Config{Identity: alice, FirstUse: true}).Over(host)}
+		for _, address := range []string{"bob@10.0.0.1:8080", "[bob@10.0.0.1]:8080", "bob@[fd00::1]:8080", "[bob@fd00::1]:8080"} {
 			c, err := cfg.Dial(t.Context(), address, nil)
 			if err != nil {
 				t.Fatal(err)

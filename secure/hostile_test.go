@@ -3,20 +3,27 @@ package secure_test
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"io"
 	"math/big"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -212,8 +219,8 @@ func TestClientIsNotImpressed(t *testing.T) {
 					io.Copy(io.Discard, conn)
 				})
 				conn, err := secure.Over(host, alice, know(t, peerOf(bob))).DialContext(t.Context(), "tcp", listener.Addr().String())
-				if conn != nil || err == nil || !strings.Contains(err.Error(), problem) {
-					t.Errorf("DialContext = %v, want an error that says %s", err, problem)
+				if conn != nil || !errors.As(err, new(*net.OpError)) || !strings.Contains(err.Error(), problem) {
+					t.Errorf("DialContext = %v, want a *net.OpError that says %s", err, problem)
 				}
 			})
 		})
@@ -290,6 +297,156 @@ func TestChangedRecordEndsTheStream(t *testing.T) {
 	})
 }
 
+// A sealer is what encrypts the records of an end of TLS_AES_128_GCM_SHA256.
+type sealer struct {
+	secret []byte
+	number uint64
+}
+
+func (s *sealer) expand(t *testing.T, label string, size int) []byte {
+	t.Helper()
+	info := append([]byte{0, byte(size), byte(len("tls13 " + label))}, "tls13 "+label+"\x00"...)
+	out, err := hkdf.Expand(sha256.New, s.secret, string(info), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// seal is a record of that type.
+func (s *sealer) seal(t *testing.T, kind byte, text ...byte) []byte {
+	t.Helper()
+	block, err := aes.NewCipher(s.expand(t, "key", 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := s.expand(t, "iv", 12)
+	binary.BigEndian.PutUint64(nonce[4:], binary.BigEndian.Uint64(nonce[4:])^s.number)
+	s.number++
+	plain := append(bytes.Clone(text), kind)
+	header := []byte{23, 3, 3, 0, byte(len(plain) + gcm.Overhead())}
+	return append(header, gcm.Seal(nil, nonce, plain, header)...)
+}
+
+// keyUpdate is a record that asks the other end for one, too.
+func (s *sealer) keyUpdate(t *testing.T) []byte {
+	t.Helper()
+	record := s.seal(t, 22, 24, 0, 0, 1, 1)
+	s.secret, s.number = s.expand(t, "traffic upd", sha256.Size), 0
+	return record
+}
+
+// A peer wants an answer to each of its records, and takes none.
+func TestKeyUpdatesDoNotStopTheReader(t *testing.T) {
+	bubble(t, func(t *testing.T, host *simnet.Host) {
+		listener, err := secure.Over(host, bob, know(t, peerOf(alice))).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		conn, err := host.DialContext(t.Context(), "tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		there, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		victim := sockets.NewConnection(there, nil)
+		shaken := make(chan error)
+		go func() { shaken <- there.(handshaker).HandshakeContext(context.Background()) }()
+		var log bytes.Buffer
+		cfg := secure.TLSConfig(alice)
+		cfg.KeyLogWriter = &log
+		client := tls.Client(conn, cfg)
+		client.Write([]byte{0})
+		io.ReadFull(client, make([]byte, 1))
+		if err := <-shaken; err != nil {
+			t.Fatal(err)
+		}
+		if suite := client.ConnectionState().CipherSuite; suite != tls.TLS_AES_128_GCM_SHA256 {
+			t.Skip("this machine prefers", tls.CipherSuiteName(suite))
+		}
+		attacker := &sealer{number: 1}
+		_, secret, _ := strings.Cut(log.String(), "CLIENT_TRAFFIC_SECRET_0 ")
+		if fields := strings.Fields(secret); len(fields) > 1 {
+			if attacker.secret, err = hex.DecodeString(fields[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			conn.Write(attacker.seal(t, 23, 0, 1, 0, 0)) // a message of 64 KiB begins
+			for i := range 2000 {
+				conn.Write(attacker.keyUpdate(t))
+				if i%10 == 0 {
+					conn.Write(attacker.seal(t, 23, 0))
+				}
+			}
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, err := victim.Receive(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("Receive = %v after %v, want %v after 1 s", err, time.Since(start), context.DeadlineExceeded)
+		}
+		<-sent
+		victim.CloseNow()
+		conn.Close()
+	})
+}
+
+// A hasty network has no more time once it is connected.
+type hasty struct {
+	sockets.Network
+	cancel context.CancelFunc
+	closed atomic.Bool
+}
+
+type hastyConn struct {
+	net.Conn
+	network *hasty
+}
+
+func (c hastyConn) Close() error {
+	c.network.closed.Store(true)
+	return c.Conn.Close()
+}
+
+func (n *hasty) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := n.Network.DialContext(ctx, network, address)
+	n.cancel()
+	return hastyConn{conn, n}, err
+}
+
+func TestDialThatEndsClosesWhatIsBeneath(t *testing.T) {
+	bubble(t, func(t *testing.T, host *simnet.Host) {
+		listener, err := host.Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		for range 20 {
+			ctx, cancel := context.WithCancel(t.Context())
+			base := &hasty{Network: host, cancel: cancel}
+			_, err := secure.Over(base, alice, nil).DialContext(ctx, "tcp", listener.Addr().String())
+			if !errors.Is(err, context.Canceled) || !base.closed.Load() {
+				t.Errorf("DialContext = %v, and closed the connection: %v", err, base.closed.Load())
+			}
+			conn, err := listener.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.Close()
+		}
+	})
+}
+
 // Silence at any step of the handshake is over when time is.
 func TestStallsEnd(t *testing.T) {
 	steps := map[string]func(conn net.Conn, cfg *tls.Config, shake func(net.Conn, *tls.Config) *tls.Conn){
@@ -351,7 +508,8 @@ func TestStallsEnd(t *testing.T) {
 				})
 				start := time.Now()
 				_, err = secure.Over(host, alice, know(t, peerOf(bob))).DialContext(t.Context(), "tcp", listener.Addr().String())
-				if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Second {
+				var timeout net.Error
+				if !errors.As(err, &timeout) || !timeout.Timeout() || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Second {
 					t.Errorf("after %v: %v, want %v after 10 s", time.Since(start), err, context.DeadlineExceeded)
 				}
 				group.Wait()

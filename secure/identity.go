@@ -65,7 +65,10 @@ func OpenIdentity(path, name string) (*Identity, error) {
 	return id, nil
 }
 
-const maxIdentityFile = 64 << 10 // bytes
+const (
+	maxIdentityFile = 64 << 10 // bytes
+	hasModes        = runtime.GOOS != "windows"
+)
 
 // LoadIdentity reads the file that [Identity.Save] wrote. On Unix it refuses one
 // that others than its owner may read.
@@ -87,7 +90,7 @@ func loadIdentity(path string) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+	if hasModes && info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("others can read the private key (its mode is %#o): chmod 600 %s", info.Mode().Perm(), path)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxIdentityFile+1))
@@ -125,10 +128,11 @@ func parseIdentity(data []byte) (*Identity, error) {
 	return id, nil
 }
 
-// Save writes the identity to a new file that only its owner may read. A file
-// that exists is not touched: the error is then [fs.ErrExist]. The file is
-// whole, or not there, whatever happens meanwhile. It begins with the line that
-// [Identity.String] returns; PKCS #8 in PEM follows.
+// Save writes the identity to a new file that only its owner may read; on Windows
+// those who may read its folder. A file that exists is not touched: the error is
+// then [fs.ErrExist]. The file is whole, or not there, whatever happens meanwhile;
+// but a crash can leave a part where the file system has no hard links. It begins
+// with the line that [Identity.String] returns; PKCS #8 in PEM follows.
 func (id *Identity) Save(path string) error {
 	if err := id.save(path); err != nil {
 		return fmt.Errorf("secure: identity %s: cannot be saved: %w", path, err)
@@ -141,22 +145,44 @@ func (id *Identity) save(path string) error {
 	if err != nil {
 		return err
 	}
+	text := append([]byte(id.String()+"\n"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...)
 	folder := filepath.Dir(path)
 	file, err := os.CreateTemp(folder, "."+filepath.Base(path)+".*") // its mode is 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(file.Name())
-	_, err = file.WriteString(id.String() + "\n")
-	err = errors.Join(err, pem.Encode(file, &pem.Block{Type: "PRIVATE KEY", Bytes: der}), file.Sync(), file.Close())
+	if err := fill(file, text); err != nil {
+		return err
+	}
+	err = link(file.Name(), path) // unlike Rename, it never replaces a file
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		err = create(path, text)
+	}
+	if err == nil {
+		syncFolder(folder)
+	}
+	return err
+}
+
+var link = os.Link
+
+// create makes a file with this text, or none.
+func create(path string, text []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	if err := os.Link(file.Name(), path); err != nil { // unlike Rename, it never replaces a file
-		return err
+	if err := fill(file, text); err != nil {
+		return errors.Join(err, os.Remove(path))
 	}
-	syncFolder(folder)
 	return nil
+}
+
+// fill writes text, sees that it is on disk, and closes the file.
+func fill(file *os.File, text []byte) error {
+	_, err := file.Write(text)
+	return errors.Join(err, file.Sync(), file.Close())
 }
 
 // syncFolder makes the names in a folder survive a crash, where a system can.

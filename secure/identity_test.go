@@ -61,6 +61,27 @@ func TestSaveNeverOverwrites(t *testing.T) {
 	}
 }
 
+func TestSaveWhereThereAreNoLinks(t *testing.T) {
+	t.Cleanup(secure.WithoutLinks())
+	path := filepath.Join(t.TempDir(), "alice.key")
+	id, err := secure.OpenIdentity(path, "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := secure.LoadIdentity(path); err != nil || again.PublicKey() != id.PublicKey() {
+		t.Errorf("LoadIdentity = %v, %v, want %v", again, err, id)
+	}
+	if err := secure.NewIdentityFromSeed("bob", 2).Save(path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("Save over it = %v, want %v", err, fs.ErrExist)
+	}
+	if again, err := secure.LoadIdentity(path); err != nil || again.Name() != "alice" {
+		t.Errorf("LoadIdentity = %v, %v, want the first", again, err)
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
+		t.Errorf("left in the folder: %v", entries)
+	}
+}
+
 func TestIdentityThatOthersCanReadIsRefused(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no modes")

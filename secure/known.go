@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -29,9 +30,11 @@ const maxName = 64 // bytes
 
 // CheckName reports what is wrong with the name of a peer. A name has 1 to 64
 // bytes of UTF-8: characters that can be seen, but none of : @ [ ] and the
-// comma, and neither # nor - as the first one.
+// comma, and neither #, nor -, nor an accent without its letter as the first one.
+// Letters of different alphabets may still look alike: compare fingerprints.
 func CheckName(name string) error {
 	problem := ""
+	first, _ := utf8.DecodeRuneInString(name)
 	switch {
 	case name == "":
 		problem = "it is empty"
@@ -39,16 +42,23 @@ func CheckName(name string) error {
 		problem = fmt.Sprintf("it has %d bytes, and %d is the limit", len(name), maxName)
 	case !utf8.ValidString(name):
 		problem = "it is not UTF-8"
-	case strings.ContainsFunc(name, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }):
+	case strings.ContainsFunc(name, isUnseen):
 		problem = "a name has no spaces and no characters that cannot be seen"
 	case strings.ContainsAny(name, ":@[],"):
 		problem = "a name has none of : @ [ ] and the comma"
 	case name[0] == '#' || name[0] == '-':
 		problem = "a name does not begin with # or -"
+	case unicode.Is(unicode.M, first):
+		problem = "a name does not begin with an accent that has no letter"
 	default:
 		return nil
 	}
 	return fmt.Errorf("secure: %.80q cannot be a name: %s", name, problem)
+}
+
+func isUnseen(r rune) bool {
+	const blank = '\u2800' // of Braille
+	return r == ' ' || r == blank || !unicode.IsPrint(r) || unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
 // KnownPeers are names and keys: one key for each name, one name for each key.
@@ -86,6 +96,8 @@ func newKnownPeers(path string) *KnownPeers {
 const (
 	maxKnownFile = 16 << 20 // bytes
 	maxKnownLine = 4096
+
+	byteOrderMark = "\ufeff" // some editors begin a file by it
 )
 
 // LoadKnownPeers reads a file of known peers, one on a line:
@@ -95,21 +107,36 @@ const (
 // Empty lines, and those that begin with #, are skipped. If there is no such
 // file, nobody is known, and [KnownPeers.Add] makes it. A line that means
 // nothing or contradicts another one is an error that tells which, and so is a
-// line over 4,096 bytes or a file over 16 MiB.
+// line over 4,096 bytes or a file over 16 MiB. On Unix it refuses a file that
+// others than its owner may write.
 func LoadKnownPeers(path string) (*KnownPeers, error) {
+	k, _, err := readKnownPeers(path)
+	return k, err
+}
+
+// readKnownPeers also returns what is in the file.
+func readKnownPeers(path string) (*KnownPeers, []byte, error) {
 	k := newKnownPeers(path)
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return k, nil
+		return k, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("secure: known peers: %w", err)
+		return nil, nil, fmt.Errorf("secure: known peers: %w", err)
 	}
 	defer file.Close()
-	if err := k.read(file); err != nil {
-		return nil, err
+	info, err := file.Stat()
+	if err == nil && hasModes && info.Mode().Perm()&0o022 != 0 {
+		err = fmt.Errorf("others can write to %s (its mode is %#o): chmod go-w %[1]s", path, info.Mode().Perm())
 	}
-	return k, nil
+	if err != nil {
+		return nil, nil, fmt.Errorf("secure: known peers: %w", err)
+	}
+	var text bytes.Buffer
+	if err := k.read(io.TeeReader(file, &text)); err != nil {
+		return nil, nil, err
+	}
+	return k, text.Bytes(), nil
 }
 
 // read adds what a file of known peers says.
@@ -119,7 +146,7 @@ func (k *KnownPeers) read(file io.Reader) error {
 	lines.Buffer(nil, maxKnownLine+1)
 	number := 1
 	for ; lines.Scan(); number++ {
-		line := strings.TrimSpace(lines.Text())
+		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), byteOrderMark))
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -144,20 +171,27 @@ func (k *KnownPeers) read(file io.Reader) error {
 }
 
 func parseKnownPeer(line string) (KnownPeer, error) {
-	name, rest, _ := strings.Cut(line, " ")
+	name := line
+	if i := strings.IndexFunc(line, unicode.IsSpace); i >= 0 {
+		name = line[:i]
+	}
 	if err := CheckName(name); err != nil {
 		return KnownPeer{}, err
 	}
-	key, err := ParsePublicKey(rest)
+	key, err := ParsePublicKey(line[len(name):])
 	return KnownPeer{name, key}, err
 }
 
-// Add pins a name to a key, in the file too, which is on disk by then. Adding a
-// peer again does nothing. A name that has another key gives [ErrKeyChanged],
-// and a key that has another name an error that tells that name: to change what
-// is pinned, edit the file.
+// Add pins a name to a key, in the file too, where it is on disk by then. Adding
+// a peer again does nothing. A name that has another key gives [ErrKeyChanged],
+// and a key that has another name [ErrNotExpected]: to change what is pinned,
+// edit the file, and restart the programs that use it.
 //
-// What another program added to the file meanwhile is not seen.
+// Several programs may add to one file. Each learns by its next Add who is new in
+// the file, and forgets nobody until it ends. Of two that add at the same moment
+// what contradicts itself, one fails, or both; for that moment both may be in the
+// file, which then does not load, and stays so if the machine crashes. An Add that
+// fails may leave a comment in the file.
 func (k *KnownPeers) Add(peer KnownPeer) error {
 	if err := CheckName(peer.Name); err != nil {
 		return err
@@ -171,8 +205,8 @@ func (k *KnownPeers) Add(peer KnownPeer) error {
 		return nil
 	}
 	if k.path != "" {
-		if err := appendLine(k.path, peer.String()); err != nil {
-			return fmt.Errorf("secure: %s cannot be saved as a known peer: %w", peer.Name, err)
+		if err := k.save(peer); err != nil {
+			return cmp.Or(k.conflict(peer), fmt.Errorf("secure: %s cannot be saved as a known peer: %w", peer.Name, err))
 		}
 	}
 	k.put(peer)
@@ -185,7 +219,7 @@ func (k *KnownPeers) conflict(peer KnownPeer) error {
 		return fmt.Errorf("%w: %s has the key %s, not %s", ErrKeyChanged, peer.Name, same.Key.Fingerprint(), peer.Key.Fingerprint())
 	}
 	if same, ok := k.ByKey(peer.Key); ok && same.Name != peer.Name {
-		return fmt.Errorf("secure: the key %s is that of %s: it cannot also be that of %s", peer.Key.Fingerprint(), same.Name, peer.Name)
+		return fmt.Errorf("%w: %s is that of %s, not of %s", ErrNotExpected, peer.Key.Fingerprint(), same.Name, peer.Name)
 	}
 	return nil
 }
@@ -225,38 +259,70 @@ func (k *KnownPeers) All() []KnownPeer {
 	return peers
 }
 
-// appendLine adds a line to a file, which is made if there is none: all of it,
-// or after an error nothing.
-func appendLine(path, line string) error {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+// save writes the line of a peer into the file. It never shortens the file, nor
+// touches another line, and half a line does no harm: the line is a comment until
+// it is on disk. Then its first byte makes it count, unless what others wrote at
+// the same time contradicts it.
+func (k *KnownPeers) save(peer KnownPeer) error {
+	text, err := k.reread()
+	if _, ok := k.ByKey(peer.Key); ok || err != nil || k.conflict(peer) != nil {
+		return cmp.Or(err, k.conflict(peer))
+	}
+	line := peer.String() + "\n"
+	draft := "\n#" + line[1:]
+	if len(text)+len(draft) > maxKnownFile {
+		return fmt.Errorf("%s would be longer than 16 MiB", k.path)
+	}
+	added := draft
+	if len(text) == 0 || text[len(text)-1] == '\n' {
+		added = draft[1:]
+	}
+	file, err := os.OpenFile(k.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	info, err := file.Stat()
+	if err := fill(file, []byte(added)); err != nil {
+		return err
+	}
+	if len(text) == 0 {
+		syncFolder(filepath.Dir(k.path))
+	}
+	if text, err = k.reread(); err != nil {
+		return err
+	}
+	at := strings.LastIndex("\n"+string(text), draft)
+	if at < 0 {
+		return fmt.Errorf("somebody else changed %s meanwhile", k.path)
+	}
+	if err := k.overwrite(at, line[0]); err != nil {
+		return err
+	}
+	if _, err = k.reread(); err != nil {
+		return errors.Join(err, k.overwrite(at, '#'))
+	}
+	return nil
+}
+
+// reread learns who is new in the file, and returns what is there.
+func (k *KnownPeers) reread() ([]byte, error) {
+	there, text, err := readKnownPeers(k.path)
+	if err != nil {
+		return nil, err
+	}
+	for _, peer := range there.All() {
+		if k.conflict(peer) == nil {
+			k.put(peer)
+		}
+	}
+	return text, nil
+}
+
+// overwrite replaces one byte of the file.
+func (k *KnownPeers) overwrite(at int, by byte) error {
+	file, err := os.OpenFile(k.path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	size := info.Size()
-	var text bytes.Buffer
-	if size > 0 {
-		last := make([]byte, 1)
-		if _, err := file.ReadAt(last, size-1); err != nil {
-			return err
-		}
-		if last[0] != '\n' {
-			text.WriteByte('\n')
-		}
-	}
-	text.WriteString(line + "\n")
-	if size+int64(text.Len()) > maxKnownFile {
-		return fmt.Errorf("%s would be longer than 16 MiB", path)
-	}
-	if _, err = file.Write(text.Bytes()); err == nil {
-		err = file.Sync()
-	}
-	if err != nil {
-		file.Truncate(size)
-	}
-	return err
+	_, err = file.WriteAt([]byte{by}, int64(at))
+	return errors.Join(err, file.Sync(), file.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,6 +56,13 @@ func TestCheckName(t *testing.T) {
 		"a,b":                   "none of",
 		"#a":                    "does not begin with",
 		"-a":                    "does not begin with",
+		"\u0301a":               "does not begin with an accent",
+		"a\u034f":               "cannot be seen",
+		"a\ufe0f":               "cannot be seen",
+		"a\U000e0100":           "cannot be seen",
+		"\u115f":                "cannot be seen",
+		"a\u3164":               "cannot be seen",
+		"\u2800":                "cannot be seen",
 	} {
 		err := secure.CheckName(name)
 		if err == nil || !strings.Contains(err.Error(), problem) {
@@ -72,7 +80,7 @@ func TestKnownPeersAreOneKeyANameAndOneNameAKey(t *testing.T) {
 	if err := known.Add(knownPeer("alice", 3)); !errors.Is(err, secure.ErrKeyChanged) {
 		t.Errorf("Add of another key for alice = %v, want %v", err, secure.ErrKeyChanged)
 	}
-	if err := known.Add(knownPeer("carol", 1)); err == nil || !strings.Contains(err.Error(), "is that of alice") {
+	if err := known.Add(knownPeer("carol", 1)); !errors.Is(err, secure.ErrNotExpected) || !strings.Contains(err.Error(), "is that of alice, not of carol") {
 		t.Errorf("Add of another name for the key of alice = %v", err)
 	}
 	if err := known.Add(knownPeer("a b", 4)); err == nil {
@@ -138,6 +146,140 @@ func TestAddMindsAFileWithoutAFinalNewline(t *testing.T) {
 	}
 }
 
+func loadKnown(t *testing.T, path string) *secure.KnownPeers {
+	t.Helper()
+	known, err := secure.LoadKnownPeers(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return known
+}
+
+func TestAddSeesWhatOtherProgramsAdded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "known_peers")
+	here, there := loadKnown(t, path), loadKnown(t, path)
+	alice, bob := knownPeer("alice", 1), knownPeer("bob", 2)
+	if err := there.Add(alice); err != nil {
+		t.Fatal(err)
+	}
+	if err := here.Add(knownPeer("alice", 3)); !errors.Is(err, secure.ErrKeyChanged) {
+		t.Errorf("Add of another key for alice = %v, want %v", err, secure.ErrKeyChanged)
+	}
+	if err := here.Add(knownPeer("carol", 1)); !errors.Is(err, secure.ErrNotExpected) {
+		t.Errorf("Add of another name for the key of alice = %v, want %v", err, secure.ErrNotExpected)
+	}
+	for _, known := range []*secure.KnownPeers{here, there} {
+		for _, peer := range []secure.KnownPeer{alice, bob} {
+			if err := known.Add(peer); err != nil {
+				t.Errorf("Add(%v) = %v", peer.Name, err)
+			}
+		}
+	}
+	data, err := os.ReadFile(path)
+	if want := fmt.Sprintf("%v\n%v\n", alice, bob); err != nil || string(data) != want {
+		t.Errorf("the file is %q, %v, want %q", data, err, want)
+	}
+}
+
+// Who is deleted by hand, or gets another key, is the old one until the program
+// ends; and nothing is added that would contradict the file.
+func TestAddForgetsNobody(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "known_peers")
+	known, alice := loadKnown(t, path), knownPeer("alice", 1)
+	if err := known.Add(alice); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(knownPeer("alice", 2).String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := known.Add(knownPeer("bob", 3)); err != nil {
+		t.Errorf("Add(bob) = %v", err)
+	}
+	if err := known.Add(knownPeer("carol", 2)); err == nil {
+		t.Error("Add of a key that the file has for alice = nil")
+	}
+	if got, _ := known.ByName("alice"); got != alice {
+		t.Errorf("alice is %v, want %v", got, alice)
+	}
+	if got, want := loadKnown(t, path).All(), []secure.KnownPeer{knownPeer("alice", 2), knownPeer("bob", 3)}; !slices.Equal(got, want) {
+		t.Errorf("in the file: %v, want %v", got, want)
+	}
+}
+
+// Several programs pin names at once, each with a key of its own.
+func TestContradictionsAddedAtOnce(t *testing.T) {
+	const programs, names = 4, 8
+	path := filepath.Join(t.TempDir(), "known_peers")
+	var added [names]atomic.Int32
+	var group sync.WaitGroup
+	for program := range byte(programs) {
+		known := loadKnown(t, path)
+		group.Go(func() {
+			for i := range byte(names) {
+				if known.Add(knownPeer(fmt.Sprint("peer", i), 1+program*names+i)) == nil {
+					added[i].Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	known := loadKnown(t, path)
+	for i := range added {
+		_, ok := known.ByName(fmt.Sprint("peer", i))
+		if n := added[i].Load(); n > 1 || ok != (n == 1) {
+			t.Errorf("peer%d was added by %d programs, and is in the file: %v", i, n, ok)
+		}
+	}
+}
+
+// What a program left that crashed, or had no more room, is a comment.
+func TestAddGoesOnAfterHalfALine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "known_peers")
+	alice, bob := knownPeer("alice", 1), knownPeer("bob", 2)
+	half := alice.String() + "\n#" + bob.String()[1:30]
+	if err := os.WriteFile(path, []byte(half), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := loadKnown(t, path).Add(bob); err != nil {
+		t.Error(err)
+	}
+	data, err := os.ReadFile(path)
+	if want := half + "\n" + bob.String() + "\n"; err != nil || string(data) != want {
+		t.Errorf("the file is %q, %v, want %q", data, err, want)
+	}
+}
+
+func TestKnownPeersThatOthersCanWriteAreRefused(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	path := filepath.Join(t.TempDir(), "known_peers")
+	known := loadKnown(t, path)
+	if err := known.Add(knownPeer("alice", 1)); err != nil {
+		t.Fatal(err)
+	}
+	for mode, fine := range map[os.FileMode]bool{0o600: true, 0o644: true, 0o664: false, 0o602: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := secure.LoadKnownPeers(path)
+		if (err == nil) != fine || !fine && !strings.Contains(err.Error(), "chmod go-w "+path) {
+			t.Errorf("with mode %v: %v", mode, err)
+		}
+		if err := known.Add(knownPeer("alice", 1)); err != nil {
+			t.Errorf("Add again with mode %v = %v", mode, err)
+		}
+		if err := known.Add(knownPeer("bob", 2)); !fine && err == nil {
+			t.Errorf("Add with mode %v = nil", mode)
+		}
+		os.Remove(path)
+		known = loadKnown(t, path)
+		if err := known.Add(knownPeer("alice", 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAddThatCannotSavePinsNobody(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "no such folder", "known_peers")
 	known, err := secure.LoadKnownPeers(path)
@@ -179,7 +321,7 @@ var badKnownPeers = []struct{ text, problem string }{
 	{"# who\nalice ssh-ed25519\n", "known_peers:2: secure: the key is missing"},
 	{goldenKey, `known_peers:1: secure: "AAAA`},
 	{"a@b " + goldenKey, `known_peers:1: secure: "a@b" cannot be a name`},
-	{"alice " + goldenKey + "\nbob " + goldenKey, "known_peers:2: secure: the key " + goldenFingerprint + " is that of alice"},
+	{"alice " + goldenKey + "\nbob " + goldenKey, "known_peers:2: secure: the key is that of somebody else than was expected: " + goldenFingerprint + " is that of alice, not of bob"},
 	{knownPeer("alice", 1).String() + "\n\n" + knownPeer("alice", 2).String(), "known_peers:3: secure: the name belongs to another key"},
 	{"\n" + strings.Repeat("#", 4097), "known_peers:2: secure: the line is longer than 4096 bytes"},
 	{strings.Repeat(strings.Repeat("#", 4095)+"\n", 4097), "the file is longer than 16 MiB"},
@@ -190,6 +332,11 @@ func TestLoadKnownPeersTellsFileAndLine(t *testing.T) {
 		_, err := secure.ReadKnownPeers(strings.NewReader(test.text))
 		if err == nil || !strings.Contains(err.Error(), test.problem) {
 			t.Errorf("%.100q: %v, want an error that says %s", test.text, err, test.problem)
+		}
+	}
+	for _, text := range []string{"\ufeffalice " + goldenKey, "alice\t" + goldenKey, "  alice  " + goldenKey + "\r\n", "\ufeff# who\nalice " + goldenKey} {
+		if known, err := secure.ReadKnownPeers(strings.NewReader(text)); err != nil || len(known.All()) != 1 {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 	longest := strings.Repeat("#", 4096) + "\n"

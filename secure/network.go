@@ -40,7 +40,8 @@ func (cfg *Config) Over(base sockets.Network) *Network {
 
 // Listen accepts streams at address. Their handshake is run by a
 // [sockets.Server]; where a program accepts by itself, by the first Read or
-// Write, within 5 seconds, or before by HandshakeContext(ctx).
+// Write, within 5 seconds and before its deadline, or sooner by
+// HandshakeContext(ctx). A handshake that fails has ended the stream.
 func (n *Network) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	beneath, err := n.base.Listen(ctx, network, address)
 	if err != nil {
@@ -62,8 +63,8 @@ func (n *Network) ListenPacket(ctx context.Context, network, address string) (ne
 	return newPacketConn(conn, n), nil
 }
 
-// DialContext connects to address. Of a stream it may say who is expected there,
-// as NAME@HOST:PORT; it is returned once both ends have accepted each other, and
+// DialContext connects to address. Of TCP it may say who is expected there, as
+// NAME@HOST:PORT, else any known peer is; it is returned once both ends have accepted each other, and
 // an end that has not gives a [*RefusedError]. Without a deadline of ctx that
 // takes 10 seconds at most once the other end is reached.
 //
@@ -72,9 +73,12 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	if isUDP(network) {
 		return n.dialPacket(ctx, network, address)
 	}
-	name, target, err := cutName(address)
-	if err != nil {
-		return nil, err
+	name, target := "", address
+	if strings.HasPrefix(network, "tcp") {
+		var err error
+		if name, target, err = cutName(address); err != nil {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+		}
 	}
 	conn, err := n.base.DialContext(ctx, network, target)
 	if err != nil {

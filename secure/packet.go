@@ -19,13 +19,15 @@ import (
 // only those of known peers are read. Many goroutines may use it at once.
 //
 // It is a [net.PacketConn] as the one beneath it. Whoever reads from it also
-// answers the challenges of others: a program that only sends should read too.
+// answers the challenges of others: a program that only sends should read too,
+// as a [sockets.AsyncPeer] does by itself.
 type PacketConn struct {
 	socket  *endpoint.Socket
 	network *Network
 	signer  *signer
 	limit   int           // bytes of a payload
 	reading chan struct{} // one slot; holding it is the right to read from socket
+	noting  chan struct{} // one slot; holding it is the right to set the deadline for reading
 
 	mu      sync.Mutex // guards what follows
 	gate    *gate
@@ -44,6 +46,7 @@ func newPacketConn(conn net.PacketConn, n *Network) *PacketConn {
 		network: n,
 		signer:  s,
 		reading: make(chan struct{}, 1),
+		noting:  make(chan struct{}, 1),
 		gate:    newGate(time.Now(), n, s),
 	}
 	c.limit = c.socket.Limit - overhead
@@ -111,46 +114,46 @@ func (c *PacketConn) ReadFrom(p []byte) (int, net.Addr, error) {
 	c.reading <- struct{}{}
 	defer func() { <-c.reading }()
 	for {
-		if next, ok := c.takeReady(); ok {
+		next, ok := c.waiting()
+		if !ok {
+			b, from, err := c.socket.Receive()
+			switch {
+			case err == nil:
+				next, ok = c.receive(b, from)
+			case from.IsValid():
+				return 0, net.UDPAddrFromAddrPort(from), err
+			default:
+				return 0, nil, err
+			}
+		}
+		if ok {
 			return copy(p, next.payload), net.UDPAddrFromAddrPort(next.from), nil
 		}
-		b, from, err := c.socket.Receive()
-		switch {
-		case err == nil:
-			c.receive(b, from)
-		case from.IsValid():
-			return 0, net.UDPAddrFromAddrPort(from), err
-		default:
-			return 0, nil, err
-		}
 	}
 }
 
-// takeReady returns what can be read, unless the socket beneath is to tell that
-// nothing is read any more.
-func (c *PacketConn) takeReady() (next parcel, ok bool) {
+// waiting returns what was ready before, unless the socket beneath is to tell
+// that nothing is read any more.
+func (c *PacketConn) waiting() (next parcel, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ready := c.gate.ready
-	if len(ready) == 0 || c.closed || !c.readBy.IsZero() && !time.Now().Before(c.readBy) {
+	if c.closed || !c.readBy.IsZero() && !time.Now().Before(c.readBy) {
 		return parcel{}, false
 	}
-	next = ready[0]
-	if c.gate.ready = ready[1:]; len(ready) == 1 {
-		c.gate.ready = ready[:0]
-	}
-	return next, true
+	return c.gate.take()
 }
 
-// receive passes a datagram through the gate.
-func (c *PacketConn) receive(b []byte, from netip.AddrPort) {
+// receive passes a datagram through the gate, and returns what can be read then.
+// That is not put off, whatever the deadline says: it may be a part of b.
+func (c *PacketConn) receive(b []byte, from netip.AddrPort) (next parcel, ok bool) {
 	now := time.Now()
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return
+		return parcel{}, false
 	}
 	h, reply, o := c.gate.receive(now, from, b)
+	next, ok = c.gate.take()
 	tell := 0
 	if o >= malformed {
 		c.dropped++
@@ -165,23 +168,26 @@ func (c *PacketConn) receive(b []byte, from netip.AddrPort) {
 	if tell > 0 && c.network.cfg.Refused != nil {
 		c.network.cfg.Refused(Refusal{Address: from, Key: h.key, Err: drops[o-malformed], Count: tell})
 	}
+	return next, ok
 }
 
 // SetDeadline sets both deadlines of the socket beneath.
 func (c *PacketConn) SetDeadline(t time.Time) error {
-	return c.noting(t, c.socket.SetDeadline)
+	return c.note(t, c.socket.SetDeadline)
 }
 
 // SetReadDeadline sets that of the socket beneath.
 func (c *PacketConn) SetReadDeadline(t time.Time) error {
-	return c.noting(t, c.socket.SetReadDeadline)
+	return c.note(t, c.socket.SetReadDeadline)
 }
 
 // SetWriteDeadline sets that of the socket beneath.
 func (c *PacketConn) SetWriteDeadline(t time.Time) error { return c.socket.SetWriteDeadline(t) }
 
-// noting sets a deadline for reading, and remembers it.
-func (c *PacketConn) noting(t time.Time, set func(time.Time) error) error {
+// note sets a deadline for reading, and remembers it.
+func (c *PacketConn) note(t time.Time, set func(time.Time) error) error {
+	c.noting <- struct{}{}
+	defer func() { <-c.noting }()
 	c.mu.Lock()
 	c.readBy = t
 	c.mu.Unlock()

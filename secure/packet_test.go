@@ -253,6 +253,43 @@ func TestStrangersAreNotHeardNorLearnt(t *testing.T) {
 	})
 }
 
+// Whoever only sends answers no challenge. What was held of it is read after all
+// if it reads soon; later only what it sends then. What was sent right before a
+// Close is lost.
+func TestWhoOnlySendsIsHeardOnceItReads(t *testing.T) {
+	for wait, held := range map[time.Duration][]string{
+		8 * time.Second: {"alice: 0", "alice: 1", "alice: 2"},
+		time.Minute:     nil, // the challenges that she finds are too old
+	} {
+		onStage(t, secure.Config{}, func(t *testing.T, s *stage) {
+			_, toBob := listen(t, s.networks[1])
+			to := s.hosts[1].AddrPort(8080)
+			alice, err := (&sockets.Config{Network: s.networks[0]}).NewPeer("8080", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			carol, err := (&sockets.Config{Network: s.networks[2]}).NewPeer("8080", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 3 {
+				alice.Send([]byte(fmt.Sprint(i)), to)
+				toBob.want(t)
+			}
+			carol.Send([]byte("hello, goodbye"), to)
+			carol.Close()
+			time.Sleep(wait)
+			var reading sync.WaitGroup
+			defer reading.Wait()
+			defer alice.Close()
+			reading.Go(func() { alice.Receive(t.Context()) })
+			toBob.want(t, held...)
+			alice.Send([]byte("3"), to)
+			toBob.want(t, "alice: 3")
+		})
+	}
+}
+
 func TestErrorsOfSending(t *testing.T) {
 	for size, cfg := range map[int]secure.Config{65507 - overhead: {}, 65507 - overhead - 16: {GroupKey: make([]byte, 32)}} {
 		onStage(t, cfg, func(t *testing.T, s *stage) {
@@ -345,8 +382,8 @@ func TestHeldDatagramsObeyDeadlinesAndClose(t *testing.T) {
 		if n, _, err := conn.ReadFrom(b); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("ReadFrom after Close = %q, %v", b[:n], err)
 		}
-		if peer, ok := s.networks[1].PeerAt(s.hosts[0].AddrPort(8080)); ok {
-			t.Errorf("after Close, PeerAt = %v", peer)
+		if peer, _ := s.networks[1].PeerAt(s.hosts[0].AddrPort(8080)); peer.Name != "alice" {
+			t.Errorf("after Close, PeerAt = %v, want alice, whose message may be in a callback", peer)
 		}
 	})
 }

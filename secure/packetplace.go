@@ -1,6 +1,7 @@
 package secure
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -14,20 +15,26 @@ import (
 type packetConns struct {
 	mu     sync.Mutex // guards what follows
 	places map[netip.AddrPort]place
+	claims uint64 // number of the last one
+	many   int    // places, from which on those are removed that nobody needs
 }
 
-// A place is an address that belongs to a key, as long as a socket has a route
-// there.
+// A place is an address that belongs to a key: as long as a socket has a route
+// there, and until the key was silent there for some time.
 type place struct {
 	key    PublicKey
+	claim  uint64 // which change of hands made it so
 	heard  time.Time
 	routes int // of all sockets
 }
 
+func (p *place) isSilent(now time.Time, hold time.Duration) bool { return now.Sub(p.heard) >= hold }
+
 // PeerAt returns the peer to whom an address of datagrams belongs: who last
 // proved there to one of the sockets of this network to have that key. It is who
 // sent the datagram from there that was received last, until the next one is
-// received.
+// received. Of a message that package reliable has put together, ask within
+// Config.Hold.
 func (n *Network) PeerAt(address sockets.Address) (KnownPeer, bool) {
 	n.packets.mu.Lock()
 	p, ok := n.packets.places[address]
@@ -48,19 +55,24 @@ func (c *packetConns) isFree(now time.Time, address netip.AddrPort, key *PublicK
 
 func (c *packetConns) isFreeLocked(now time.Time, address netip.AddrPort, key *PublicKey, hold time.Duration) bool {
 	p, ok := c.places[address]
-	return !ok || p.key == *key || now.Sub(p.heard) >= hold
+	return !ok || p.key == *key || p.isSilent(now, hold)
 }
 
 // claim gives an address to a key, for one route, if it is free.
-func (c *packetConns) claim(now time.Time, address netip.AddrPort, key *PublicKey, hold time.Duration) bool {
+func (c *packetConns) claim(now time.Time, address netip.AddrPort, key *PublicKey, hold time.Duration) (claim uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.isFreeLocked(now, address, key, hold) {
-		return false
+		return 0, false
 	}
-	p := c.places[address]
-	if p.key != *key {
-		p = place{key: *key}
+	if len(c.places) >= c.many {
+		maps.DeleteFunc(c.places, func(_ netip.AddrPort, p place) bool { return p.routes == 0 && p.isSilent(now, hold) })
+		c.many = 2*len(c.places) + 64
+	}
+	p, ok := c.places[address]
+	if !ok || p.key != *key {
+		c.claims++
+		p = place{key: *key, claim: c.claims}
 	}
 	p.heard = now
 	p.routes++
@@ -68,16 +80,16 @@ func (c *packetConns) claim(now time.Time, address netip.AddrPort, key *PublicKe
 		c.places = make(map[netip.AddrPort]place)
 	}
 	c.places[address] = p
-	return true
+	return p.claim, true
 }
 
-// hear says that a key was heard at its address. It reports whether that is so:
-// somebody else may have got the address since.
-func (c *packetConns) hear(now time.Time, address netip.AddrPort, key *PublicKey) bool {
+// hear says that a key was heard at an address that it has claimed. It reports
+// whether that is so: somebody else may have got the address since.
+func (c *packetConns) hear(now time.Time, address netip.AddrPort, claim uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p, ok := c.places[address]
-	if !ok || p.key != *key {
+	if !ok || p.claim != claim {
 		return false
 	}
 	p.heard = now
@@ -85,17 +97,13 @@ func (c *packetConns) hear(now time.Time, address netip.AddrPort, key *PublicKey
 	return true
 }
 
-// leave says that a key has one route less at an address.
-func (c *packetConns) leave(address netip.AddrPort, key *PublicKey) {
+// leave says that there is one route less at an address that was claimed. Nobody
+// else gets it any sooner by that.
+func (c *packetConns) leave(address netip.AddrPort, claim uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p, ok := c.places[address]
-	if !ok || p.key != *key {
-		return
+	if p, ok := c.places[address]; ok && p.claim == claim {
+		p.routes--
+		c.places[address] = p
 	}
-	if p.routes--; p.routes == 0 {
-		delete(c.places, address)
-		return
-	}
-	c.places[address] = p
 }

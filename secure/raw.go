@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
+	"sync"
 	"time"
 )
 
@@ -13,29 +13,33 @@ import (
 // [io.ErrUnexpectedEOF].
 var ErrTruncated = fmt.Errorf("secure: the stream was cut: the other end crashed, or somebody ended it in its name: %w", io.ErrUnexpectedEOF)
 
-var errTooMuch = errors.New("the other end sent more than a handshake has")
+var (
+	errTooMuch  = errors.New("the other end sent more than a handshake has")
+	errNotTaken = errors.New("secure: the other end wants answers, and does not take them")
+)
 
 const (
 	maxHandshake = 32 << 10 // bytes read before a stream is accepted
-	maxRest      = 64 << 10
+	maxRest      = 64 << 10 // bytes
 )
 
 // A raw is the connection beneath TLS. It mends what TLS makes of it: an end
-// that nobody has signed is no end, and a write that runs out of time, for which
-// TLS has no remedy, is finished by the next one.
+// that nobody has signed is no end; a write that runs out of time, for which TLS
+// has no remedy, is finished by the next one; and who reads does not wait for
+// room, though TLS may have to answer what is read.
 //
 // One goroutine may read while others write.
 type raw struct {
 	net.Conn
-	handshake int // bytes that may be read yet, negative: any; of who reads
+	handshake int  // bytes that may be read yet, negative: any; of who reads
+	accepted  bool // writes wait for flush; of who shakes hands
 
-	writing chan struct{} // one slot, which guards what follows; holding it is the right to write to Conn
-	rest    []byte        // of records whose time was over
+	mu     sync.Mutex // guards what follows
+	rest   []byte     // what waits for flush
+	unsent int        // what the last flush left of it
 }
 
-func newRaw(conn net.Conn) *raw {
-	return &raw{Conn: conn, handshake: maxHandshake, writing: make(chan struct{}, 1)}
-}
+func newRaw(conn net.Conn) *raw { return &raw{Conn: conn, handshake: maxHandshake} }
 
 func (r *raw) Read(p []byte) (int, error) {
 	if r.handshake == 0 {
@@ -57,36 +61,35 @@ func (r *raw) Read(p []byte) (int, error) {
 	return 0, ErrTruncated
 }
 
-// Write takes all of p or fails for good: what there is no time for waits for
-// flush.
+// Write is a write to the connection during the handshake. Later, flush does
+// that: Write never waits.
 func (r *raw) Write(p []byte) (int, error) {
-	r.writing <- struct{}{}
-	defer func() { <-r.writing }()
-	n, err := 0, r.flushHeld()
-	if err == nil {
-		n, err = r.Conn.Write(p)
+	if !r.accepted {
+		return r.Conn.Write(p)
 	}
-	if !errors.Is(err, os.ErrDeadlineExceeded) || len(r.rest)+len(p)-n > maxRest {
-		return n, err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.rest)+len(p) > maxRest {
+		return 0, errNotTaken
 	}
-	r.rest = append(r.rest, p[n:]...)
+	r.rest = append(r.rest, p...)
 	return len(p), nil
 }
 
-// flush writes what earlier writes had no time for.
+// flush writes what there is. One goroutine at a time may call it.
 func (r *raw) flush() error {
-	r.writing <- struct{}{}
-	defer func() { <-r.writing }()
-	return r.flushHeld()
-}
-
-func (r *raw) flushHeld() error {
-	if len(r.rest) == 0 {
+	r.mu.Lock()
+	rest := r.rest
+	r.mu.Unlock()
+	if len(rest) == 0 {
 		return nil
 	}
-	n, err := r.Conn.Write(r.rest)
+	n, err := r.Conn.Write(rest)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unsent = len(rest) - n
 	if r.rest = r.rest[n:]; len(r.rest) == 0 {
-		r.rest = nil
+		r.rest = rest[:0]
 	}
 	return err
 }

@@ -27,10 +27,17 @@ func (s *sluggish) Write(p []byte) (int, error) {
 func TestRawLosesNothingToDeadlines(t *testing.T) {
 	conn := &sluggish{}
 	raw, flush := secure.NewRaw(conn)
+	if n, err := raw.Write([]byte("hi")); n != 2 || err != nil || conn.taken.String() != "hi" {
+		t.Errorf("Write in the handshake = %d, %v, taken: %q", n, err, conn.taken.String())
+	}
+	secure.Accept(raw)
 	for _, record := range []string{"first record, ", "second record"} {
 		if n, err := raw.Write([]byte(record)); n != len(record) || err != nil {
 			t.Errorf("Write = %d, %v", n, err)
 		}
+	}
+	if got := conn.taken.String(); got != "hi" {
+		t.Errorf("taken by Write: %q", got)
 	}
 	late := 0
 	for err := flush(); err != nil; err = flush() {
@@ -38,7 +45,7 @@ func TestRawLosesNothingToDeadlines(t *testing.T) {
 			t.Fatalf("flush = %v", err)
 		}
 	}
-	if got := conn.taken.String(); got != "first record, second record" {
+	if got := conn.taken.String(); got != "hifirst record, second record" {
 		t.Errorf("taken: %q", got)
 	}
 }
@@ -47,6 +54,7 @@ func TestRawLosesNothingToDeadlines(t *testing.T) {
 // memory.
 func TestRawHoldsLittle(t *testing.T) {
 	raw, _ := secure.NewRaw(&sluggish{})
+	secure.Accept(raw)
 	held := 0
 	for held < 1<<20 {
 		n, err := raw.Write(make([]byte, 1000))

@@ -102,6 +102,8 @@ func (v *streams) advice(other KnownPeer, server bool, expected string, reason e
 		return adviceBadName
 	case errors.Is(reason, ErrNotSaved):
 		return "see to " + place
+	case errors.Is(reason, ErrNotExpected) && expected == "":
+		return "its owner needs to keep to one name"
 	case errors.Is(reason, ErrNotExpected):
 		return expected + " was expected: somebody may pose as " + expected + ", or the address is that of another"
 	case errors.Is(reason, ErrKeyChanged):

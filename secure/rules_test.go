@@ -128,6 +128,65 @@ func TestSendTimeoutEndsAConnectionThatIsStuck(t *testing.T) {
 	})
 }
 
+// Whatever the number of messages that fit: what waits too long, also inside TLS,
+// ends the connection, and all the rest arrives.
+func TestSendTimeoutCountsForWhatTLSHolds(t *testing.T) {
+	ended := 0
+	for messages := 1; messages <= 16; messages++ {
+		bubble(t, func(t *testing.T, host *simnet.Host) {
+			here, there := friends(t, host)
+			cfg := sockets.Config{SendTimeout: time.Second}
+			c, other := cfg.NewConnection(here, nil), sockets.NewConnection(there, nil)
+			for range messages {
+				sockets.SendAll(make([]byte, 10_000), c)
+				time.Sleep(3 * time.Second)
+			}
+			if c.Closed() {
+				ended++
+			} else {
+				for i := range messages {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					if _, err := other.Receive(ctx); err != nil {
+						t.Errorf("Receive %d of %d = %v", i, messages, err)
+					}
+					cancel()
+				}
+			}
+			c.CloseNow()
+			other.CloseNow()
+		})
+	}
+	if ended == 0 || ended == 16 {
+		t.Errorf("%d of 16 ended: nothing is tested", ended)
+	}
+}
+
+func TestSlowSteadyReaderIsNotStuck(t *testing.T) {
+	for rate, timeout := range map[int]time.Duration{500: 20 * time.Second, 1000: 12 * time.Second, 3000: 6 * time.Second} {
+		bubble(t, func(t *testing.T, host *simnet.Host) {
+			here, there := friends(t, host)
+			cfg := sockets.Config{SendTimeout: timeout}
+			c := cfg.NewConnection(here, nil)
+			read := make(chan struct{})
+			go func() {
+				defer close(read)
+				for {
+					if _, err := there.(unwrapper).NetConn().Read(make([]byte, rate)); err != nil {
+						return
+					}
+					time.Sleep(time.Second)
+				}
+			}()
+			if err := c.Send(make([]byte, 300<<10)); err != nil {
+				t.Errorf("%d bytes a second with a SendTimeout of %v: Send = %v", rate, timeout, err)
+			}
+			c.CloseNow()
+			there.Close()
+			<-read
+		})
+	}
+}
+
 func TestCloseOfAStuckConnectionIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, host *simnet.Host) {
 		c, sent := stuck(t, host, sockets.Config{CloseTimeout: 2 * time.Second})

@@ -11,10 +11,8 @@ const (
 	maxSessions = 8 // of one key
 	maxRoutes   = 8 // of one session: addresses
 
-	// nonceLife is longer than the nonce of any challenge is good. What is
-	// forgotten only after that cannot come back by an old answer.
-	nonceLife   = 2 * noncePeriod
 	noncePeriod = 10 * time.Second
+	nonceLife   = 2 * noncePeriod // no nonce is good for longer
 )
 
 // Memory is what a socket knows of those who have answered its challenges. Its
@@ -28,8 +26,9 @@ type memory struct {
 
 // A peer is a known key that has answered a challenge.
 type peer struct {
-	sessions []*session
-	forgot   time.Time // when one of its sessions was forgotten last
+	sessions  []*session
+	forgotten uint64    // how many more there were
+	forgot    time.Time // when one of them was forgotten last
 }
 
 // A session is one socket of a peer.
@@ -38,15 +37,15 @@ type session struct {
 	number uint64
 	seal   cipher.AEAD // nil: datagrams are open
 	window window      // of all its routes together
-	routes []*route
-	heard  time.Time
+	routes []*route    // as they were confirmed
+	heard  time.Time   // when it was confirmed, or a payload was delivered
 }
 
 // A route is an address where a session was proved.
 type route struct {
 	session *session
 	address netip.AddrPort
-	heard   time.Time
+	claim   uint64 // of the address
 	budget  bucket // of signatures
 }
 
@@ -71,77 +70,53 @@ func (m *memory) route(s *session, address netip.AddrPort) *route {
 }
 
 // confirm remembers that a session, which may be a new one, was proved at an
-// address just now.
-func (m *memory) confirm(now time.Time, s *session, address netip.AddrPort) outcome {
+// address just now. It reports whether the address is free. If there are too
+// many sessions of the key, the one that was heard least recently gives way; of
+// the routes of the session, the one that was confirmed least recently.
+func (m *memory) confirm(now time.Time, s *session, address netip.AddrPort) bool {
+	claim, ok := m.places.claim(now, address, &s.key, m.hold)
+	if !ok {
+		return false
+	}
+	if old := m.routes[address]; old != nil {
+		m.forget(old)
+	}
 	p := m.peers[s.key]
 	if p == nil {
 		p = new(peer)
-	}
-	isNew := !slices.Contains(p.sessions, s)
-	if isNew && !m.hasRoomForSession(now, p) || !m.hasRoom(now, s) {
-		return tooMany
-	}
-	if old := m.routes[address]; old != nil && m.places.isFree(now, address, &s.key, m.hold) {
-		m.forget(old)
-	}
-	if !m.places.claim(now, address, &s.key, m.hold) {
-		return addressTaken
-	}
-	if isNew {
 		m.peers[s.key] = p
-		m.makeRoomForSession(now, p)
+	}
+	if !slices.Contains(p.sessions, s) {
+		if len(p.sessions) == maxSessions {
+			m.forgetSession(now, p)
+		}
 		p.sessions = append(p.sessions, s)
 	}
 	if len(s.routes) == maxRoutes {
-		m.forget(slices.MinFunc(s.routes, func(a, b *route) int { return a.heard.Compare(b.heard) }))
+		m.forget(s.routes[0])
 	}
-	r := &route{session: s, address: address, heard: now}
+	r := &route{session: s, address: address, claim: claim}
 	s.routes, s.heard = append(s.routes, r), now
 	m.routes[address] = r
-	return confirmed
+	return true
 }
 
-// hasRoom reports whether a session may have one more route: one of them may
-// give way if nobody was heard there for as long as the address is held.
-func (m *memory) hasRoom(now time.Time, s *session) bool {
-	return len(s.routes) < maxRoutes || slices.ContainsFunc(s.routes, func(r *route) bool {
-		return now.Sub(r.heard) >= m.silence()
-	})
-}
-
-// hasRoomForSession reports whether a peer may have one more session: one of
-// them may give way if no nonce for it is good and none of its addresses is held.
-func (m *memory) hasRoomForSession(now time.Time, p *peer) bool {
-	return len(p.sessions) < maxSessions || slices.ContainsFunc(p.sessions, func(s *session) bool { return m.isQuiet(now, s) })
-}
-
-// makeRoomForSession forgets the session of a peer that was heard least recently
-// of those that may give way, if there are too many for one more.
-func (m *memory) makeRoomForSession(now time.Time, p *peer) {
-	if len(p.sessions) < maxSessions {
-		return
-	}
-	quiet := slices.DeleteFunc(slices.Clone(p.sessions), func(s *session) bool { return !m.isQuiet(now, s) })
-	oldest := slices.MinFunc(quiet, func(a, b *session) int { return a.heard.Compare(b.heard) })
+// forgetSession forgets the session of a peer that was heard least recently. No
+// answer that is on its way can bring it back, as no nonce of that key is good
+// any longer.
+func (m *memory) forgetSession(now time.Time, p *peer) {
+	oldest := slices.MinFunc(p.sessions, func(a, b *session) int { return a.heard.Compare(b.heard) })
 	for _, r := range slices.Clone(oldest.routes) {
 		m.forget(r)
 	}
 	p.sessions = slices.DeleteFunc(p.sessions, func(s *session) bool { return s == oldest })
 	p.forgot = now
+	p.forgotten++
 }
-
-func (m *memory) isQuiet(now time.Time, s *session) bool {
-	if len(s.routes) == 0 {
-		return now.Sub(s.heard) >= nonceLife
-	}
-	return now.Sub(s.heard) >= m.silence()
-}
-
-func (m *memory) silence() time.Duration { return max(nonceLife, m.hold) }
 
 // forget removes a route.
 func (m *memory) forget(r *route) {
-	m.places.leave(r.address, &r.session.key)
+	m.places.leave(r.address, r.claim)
 	delete(m.routes, r.address)
 	r.session.routes = slices.DeleteFunc(r.session.routes, func(other *route) bool { return other == r })
 }
@@ -149,7 +124,7 @@ func (m *memory) forget(r *route) {
 // clear forgets everybody.
 func (m *memory) clear() {
 	for _, r := range m.routes {
-		m.places.leave(r.address, &r.session.key)
+		m.places.leave(r.address, r.claim)
 	}
 	m.peers, m.routes = nil, nil
 }

@@ -14,7 +14,7 @@ var (
 	ErrBadSeal      = errors.New("secure: the datagram is not sealed with the key of this group")
 	ErrReplayed     = errors.New("secure: the datagram came before, or is too old")
 	ErrStale        = errors.New("secure: the challenge or the answer is of another time or of another socket")
-	ErrTooMany      = errors.New("secure: too many signatures, sessions or addresses")
+	ErrTooMany      = errors.New("secure: too many signatures to verify, or too much to hold")
 	ErrAddressTaken = errors.New("secure: the address belongs to the key of somebody else, who was heard there just now")
 )
 
@@ -36,7 +36,7 @@ type Stats struct {
 	AddressTaken uint64 // from an address that belongs to somebody else
 	Replayed     uint64 // come before, or too old
 	Stale        uint64 // challenges and answers that are none of now
-	TooMany      uint64 // over a limit: signatures to verify, sessions, addresses
+	TooMany      uint64 // over a limit: signatures to verify, payloads to hold
 	BadSignature uint64 // not signed by the key that they bear
 	BadSeal      uint64 // not sealed with the key of the group, or not sealed, or sealed
 }

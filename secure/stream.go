@@ -1,6 +1,7 @@
 package secure
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,11 +23,11 @@ const (
 
 // A stream is a connection that TLS protects. It ends in [io.EOF] only if the
 // other end says so under TLS. Its deadlines are temporary: reading and writing
-// go on after them.
+// go on after them; only one that passes during the handshake ends the stream.
 type stream struct {
 	raw   *raw
 	tls   *tls.Conn
-	greet func(*tls.Conn) (KnownPeer, error) // nil, or what follows the handshake of TLS
+	greet func(context.Context, *tls.Conn) (KnownPeer, error) // nil, or what follows the handshake of TLS
 
 	shaking  chan struct{} // one slot, which guards failed; holding it is the right to shake hands
 	failed   error         // why the handshake failed
@@ -38,7 +39,7 @@ type stream struct {
 	closed  atomic.Bool
 }
 
-func newStream(beneath *raw, conn *tls.Conn, greet func(*tls.Conn) (KnownPeer, error)) *stream {
+func newStream(beneath *raw, conn *tls.Conn, greet func(context.Context, *tls.Conn) (KnownPeer, error)) *stream {
 	return &stream{
 		raw:      beneath,
 		tls:      conn,
@@ -49,7 +50,7 @@ func newStream(beneath *raw, conn *tls.Conn, greet func(*tls.Conn) (KnownPeer, e
 	}
 }
 
-// shaken is s after its handshake.
+// shaken is s after its handshake, or closed.
 func shaken(ctx context.Context, s *stream) (net.Conn, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -57,13 +58,20 @@ func shaken(ctx context.Context, s *stream) (net.Conn, error) {
 		defer cancel()
 	}
 	if err := s.HandshakeContext(ctx); err != nil {
-		return nil, err
+		s.raw.Close()
+		return nil, s.fault("dial", err)
 	}
 	return s, nil
 }
 
+// A lateError is that of a handshake whose context was done.
+type lateError struct{ error }
+
+func (e lateError) Timeout() bool { return errors.Is(e.error, context.DeadlineExceeded) }
+func (e lateError) Unwrap() error { return e.error }
+
 // HandshakeContext returns when both ends have accepted each other, or with the
-// reason why not, after which the stream is closed.
+// reason why not. A handshake that failed has closed the stream.
 func (s *stream) HandshakeContext(ctx context.Context) error {
 	if s.isAccepted() {
 		return nil
@@ -87,14 +95,14 @@ func (s *stream) shake(ctx context.Context) error {
 	inTime := context.AfterFunc(ctx, func() { s.raw.Close() })
 	err := s.tls.HandshakeContext(ctx)
 	if err == nil && s.greet != nil {
-		s.peer, err = s.greet(s.tls)
+		s.peer, err = s.greet(ctx, s.tls)
 	}
 	var header tls.RecordHeaderError
 	var refused *RefusedError
 	switch late := !inTime(); {
 	case errors.As(err, &refused):
 	case late:
-		err = fmt.Errorf("secure: the other end did not finish the handshake: %w", ctx.Err())
+		err = lateError{fmt.Errorf("secure: the other end did not finish the handshake: %w", ctx.Err())}
 	case errors.Is(err, ErrTruncated), err == io.EOF:
 		err = fmt.Errorf("secure: the other end hung up during the handshake: %w", io.ErrUnexpectedEOF)
 	case errors.As(err, &header):
@@ -106,7 +114,7 @@ func (s *stream) shake(ctx context.Context) error {
 		s.raw.Close()
 		return err
 	}
-	s.raw.handshake = -1
+	s.raw.handshake, s.raw.accepted = -1, true
 	return nil
 }
 
@@ -140,7 +148,7 @@ func (s *stream) Read(p []byte) (int, error) {
 }
 
 // Write counts as written what is encrypted. After a deadline that may include
-// up to 16 KiB that the next Write or CloseWrite sends.
+// up to 16 KiB that the next Write, also of nothing, or CloseWrite sends.
 func (s *stream) Write(p []byte) (n int, err error) {
 	if err := s.ready(); err != nil {
 		return 0, s.fault("write", err)
@@ -160,24 +168,33 @@ func (s *stream) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// CloseWrite tells the other end that no more will come. It waits for room at
-// most a minute.
+// Unsent returns how many bytes of what was encrypted wait for the next Write.
+func (s *stream) Unsent() int {
+	s.raw.mu.Lock()
+	defer s.raw.mu.Unlock()
+	return s.raw.unsent
+}
+
+// CloseWrite tells the other end that no more will come. It waits for a Write
+// that is going on, and for room, at most a minute.
 func (s *stream) CloseWrite() error {
 	if err := s.ready(); err != nil {
 		return s.fault("close", err)
 	}
-	s.writing <- struct{}{}
-	defer func() { <-s.writing }()
-	return s.sayGoodbye(halfCloseTimeout)
+	by := time.Now().Add(halfCloseTimeout)
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+		return s.sayGoodbye(by)
+	case <-time.After(halfCloseTimeout):
+		return s.fault("close", os.ErrDeadlineExceeded)
+	}
 }
 
 // sayGoodbye is called by who holds writing.
-func (s *stream) sayGoodbye(timeout time.Duration) error {
-	s.raw.Conn.SetWriteDeadline(time.Now().Add(timeout))
-	if err := s.tls.CloseWrite(); err != nil {
-		return err
-	}
-	return s.raw.flush()
+func (s *stream) sayGoodbye(by time.Time) error {
+	s.raw.Conn.SetWriteDeadline(by)
+	return cmp.Or(s.tls.CloseWrite(), s.raw.flush())
 }
 
 // Close says goodbye if nobody is writing, for 5 seconds at most, and closes
@@ -189,7 +206,7 @@ func (s *stream) Close() error {
 	if s.isAccepted() {
 		select {
 		case s.writing <- struct{}{}:
-			s.sayGoodbye(closeTimeout)
+			s.sayGoodbye(time.Now().Add(closeTimeout))
 			<-s.writing
 		default:
 		}
@@ -219,19 +236,18 @@ func (s *stream) SetWriteDeadline(t time.Time) error {
 }
 
 // PeerOf tells who is at the other end of a connection: a [sockets.Connection],
-// or any that unwraps by NetConn to a stream of a [Network] whose both ends have
-// accepted each other.
-func PeerOf(connection interface{ NetConn() net.Conn }) (KnownPeer, bool) {
+// a [net.Conn] of a [Network] whose both ends have accepted each other, or
+// whatever unwraps to one by a method NetConn() net.Conn.
+func PeerOf(connection any) (KnownPeer, bool) {
 	for {
-		beneath := connection.NetConn()
-		if s, ok := beneath.(*stream); ok && s.greet != nil && s.isAccepted() {
+		if s, ok := connection.(*stream); ok && s.greet != nil && s.isAccepted() {
 			return s.peer, true
 		}
-		next, ok := beneath.(interface{ NetConn() net.Conn })
+		outer, ok := connection.(interface{ NetConn() net.Conn })
 		if !ok {
 			return KnownPeer{}, false
 		}
-		connection = next
+		connection = outer.NetConn()
 	}
 }
 

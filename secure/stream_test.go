@@ -166,6 +166,27 @@ func TestGoodbyeGivesUp(t *testing.T) {
 	})
 }
 
+func TestGoodbyeDoesNotWaitForAWriterForEver(t *testing.T) {
+	bubble(t, func(t *testing.T, host *simnet.Host) {
+		here, there := friends(t, host)
+		overfill(here)
+		here.SetWriteDeadline(time.Time{})
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			here.Write([]byte("more"))
+		}()
+		synctest.Wait()
+		start := time.Now()
+		if err := here.(halfCloser).CloseWrite(); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != time.Minute {
+			t.Errorf("CloseWrite = %v after %v, want %v after a minute", err, time.Since(start), os.ErrDeadlineExceeded)
+		}
+		here.Close()
+		there.Close()
+		<-written
+	})
+}
+
 func TestCloseEndsAWriteAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, host *simnet.Host) {
 		here, there := friends(t, host)
@@ -269,7 +290,10 @@ func TestPeerOfTellsWhoIsThere(t *testing.T) {
 		if peer, ok := secure.PeerOf(s); !ok || peer != peerOf(alice) {
 			t.Errorf("PeerOf = %v, %v, want %v", peer, ok, alice)
 		}
-		if peer, ok := secure.PeerOf(here.(unwrapper)); ok {
+		if peer, ok := secure.PeerOf(here); !ok || peer != peerOf(bob) {
+			t.Errorf("PeerOf of the stream itself = %v, %v, want %v", peer, ok, bob)
+		}
+		if peer, ok := secure.PeerOf(here.(unwrapper).NetConn()); ok {
 			t.Errorf("PeerOf what is beneath = %v, true", peer)
 		}
 		c.CloseNow()

@@ -84,13 +84,15 @@ type tlsNetwork struct {
 // config has it: with certificates from authorities, for programs that know
 // nothing of this package. If base is nil, it is [sockets.System]. A client
 // whose config has no ServerName expects the host that it dials; a nil config is
-// the zero one.
+// the zero one. There is no renegotiation.
 //
 // Who is at the other end is for config to check: [PeerOf] does not know. A
 // stream that ends without TLS's goodbye gives [ErrTruncated]. There are no
 // datagrams: the error is [errors.ErrUnsupported].
 func TLS(base sockets.Network, config *tls.Config) sockets.Network {
-	return &tlsNetwork{cmp.Or(base, sockets.System), cmp.Or(config, &tls.Config{}).Clone()}
+	own := cmp.Or(config, &tls.Config{}).Clone()
+	own.Renegotiation = tls.RenegotiateNever // it would have to write while it reads
+	return &tlsNetwork{cmp.Or(base, sockets.System), own}
 }
 
 func (n *tlsNetwork) Listen(ctx context.Context, network, address string) (net.Listener, error) {
@@ -120,7 +122,7 @@ func (n *tlsNetwork) DialContext(ctx context.Context, network, address string) (
 	if config.ServerName == "" {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
-			return nil, err
+			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 		}
 		config = config.Clone()
 		config.ServerName = host

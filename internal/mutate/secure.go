@@ -57,10 +57,28 @@ var secureDefects = []defect{
 		{"w.top-number < windowSize", "w.top-number <= windowSize"},
 	}},
 	{"the nonce of an answer is not checked", "secure/datagram.go", secured, []edit{
-		{"case h.number != g.nonce(now, p, 0) && h.number != g.nonce(now, p, 1), g.route", "case g.route"},
+		{"case h.number != g.nonce(now, p, 0) && h.number != g.nonce(now, p, 1):", "case false:"},
 	}},
 	{"a nonce is good for longer", "secure/datagram.go", secured, []edit{
-		{"&& h.number != g.nonce(now, p, 1),", "&& h.number != g.nonce(now, p, 1) && h.number != g.nonce(now, p, 2),"},
+		{"&& h.number != g.nonce(now, p, 1):", "&& h.number != g.nonce(now, p, 1) && h.number != g.nonce(now, p, 2):"},
+	}},
+	{"a forgotten session comes back by an old answer", "secure/session.go", secured, []edit{
+		{"\tp.forgotten++\n", ""},
+	}},
+	{"replays keep a session alive", "secure/datagram.go", secured, []edit{
+		{"\tpayload, ok := g.open(s, h, b)\n", "\tif s != nil {\n\t\ts.heard = now\n\t}\n\tpayload, ok := g.open(s, h, b)\n"},
+	}},
+	{"what arrives waits in the socket's buffer", "secure/packet.go", secured, []edit{
+		{"\tnext, ok = c.gate.take()\n", "\tnext, ok = parcel{}, false\n"},
+	}},
+	{"the whole age counts", "secure/datagram.go", secured, []edit{
+		{"firstSince(now, age-age/1000)", "firstSince(now, age)"},
+	}},
+	{"an old route gives up a later claim", "secure/packetplace.go", secured, []edit{
+		{"ok && p.claim == claim {", "ok {"},
+	}},
+	{"who forges delays answers", "secure/datagram.go", secured, []edit{
+		{"case !g.budget.answers.take(now.Sub(g.opened), perReply):", "case !g.budget.allow(now, p.address.Addr()):"},
 	}},
 	{"a challenge is larger than what caused it", "secure/datagram.go", secured, []edit{
 		{"return g.handshake(&h, &p.key), o", "return append(g.handshake(&h, &p.key), make([]byte, 64)...), o"},
@@ -85,7 +103,7 @@ var secureDefects = []defect{
 	}},
 
 	{"an identity's file is overwritten", "secure/identity.go", secured, []edit{
-		{"os.Link(file.Name(), path)", "os.Rename(file.Name(), path)"},
+		{"var link = os.Link", "var link = os.Rename"},
 	}},
 	{"an identity's file can be read by all", "secure/identity.go", secured, []edit{
 		{"defer os.Remove(file.Name())", "defer os.Remove(file.Name())\n\tfile.Chmod(0o644)"},

@@ -89,10 +89,12 @@ func (w *Wire) Write(p []byte) (int, error) {
 
 // WriteVector writes and consumes vector: in one system call where it can. Else
 // in pieces, each with the time-out of its own, because not every stream that
-// was cut short says how much it took.
+// was cut short says how much it took. Of a Conn that takes more than it has sent,
+// and tells how much by Unsent, it also waits until that is nothing.
 func (w *Wire) WriteVector(vector *net.Buffers) (n int64, err error) {
 	_, system := w.Conn.(*net.TCPConn)
-	for len(*vector) > 0 && err == nil {
+	unsent := w.unsent()
+	for (len(*vector) > 0 || unsent > 0) && err == nil {
 		if w.Send > 0 {
 			w.Conn.SetWriteDeadline(time.Now().Add(w.Send))
 		}
@@ -103,8 +105,10 @@ func (w *Wire) WriteVector(vector *net.Buffers) (n int64, err error) {
 			m, err = writePiece(w.Conn, vector)
 		}
 		n += m
-		switch {
-		case m > 0 && errors.Is(err, os.ErrDeadlineExceeded):
+		before := unsent
+		unsent = w.unsent()
+		switch sent := m + before - unsent; {
+		case sent > 0 && errors.Is(err, os.ErrDeadlineExceeded):
 			err = nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			err = fmt.Errorf("sockets: the other end took nothing for %v: "+
@@ -114,7 +118,18 @@ func (w *Wire) WriteVector(vector *net.Buffers) (n int64, err error) {
 	return n, err
 }
 
+func (w *Wire) unsent() int64 {
+	if conn, ok := w.Conn.(interface{ Unsent() int }); ok {
+		return int64(conn.Unsent())
+	}
+	return 0
+}
+
 func writePiece(conn net.Conn, vector *net.Buffers) (int64, error) {
+	if len(*vector) == 0 {
+		_, err := conn.Write(nil) // sends what is unsent
+		return 0, err
+	}
 	first := (*vector)[0]
 	part := first[:min(len(first), piece)]
 	n, err := conn.Write(part)

@@ -481,6 +481,47 @@ func TestProgressIsSeenThroughAStreamThatHidesIt(t *testing.T) {
 	})
 }
 
+// A holdingStream takes all of each Write, and holds what it has not sent until
+// the next one.
+type holdingStream struct {
+	stream
+	held []byte
+}
+
+func (s *holdingStream) Write(p []byte) (int, error) {
+	s.held = append(s.held, p...)
+	n, err := s.stream.Write(s.held)
+	if s.held = s.held[n:]; len(p) > 0 {
+		return len(p), err
+	}
+	return 0, err
+}
+
+func (s *holdingStream) Unsent() int { return len(s.held) }
+
+func TestWriteWaitsForWhatIsUnsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const text = "one byte each 59 seconds"
+		for taken := range len(text) + 1 {
+			s := &holdingStream{stream: stream{changed: make(chan struct{})}}
+			w := &wire.Wire{Conn: s, Send: time.Minute}
+			for i := range taken {
+				time.AfterFunc(time.Duration(i+1)*59*time.Second, func() { s.change(func() { s.room++ }) })
+			}
+			start := time.Now()
+			n, err := w.Write([]byte(text))
+			switch took := time.Since(start); {
+			case n != len(text) || string(s.out) != text[:taken]:
+				t.Errorf("Write = %d, %v, and %q was taken, want %q", n, err, s.out, text[:taken])
+			case taken == len(text) && (err != nil || took != time.Duration(taken)*59*time.Second):
+				t.Errorf("Write = %v after %v, though all was taken", err, took)
+			case taken < len(text) && (!errors.Is(err, os.ErrDeadlineExceeded) || took > time.Duration(taken+2)*time.Minute):
+				t.Errorf("Write = %v after %v, where %d bytes were taken", err, took, taken)
+			}
+		}
+	})
+}
+
 // An emptyStream takes nothing, and says so without an error.
 type emptyStream struct{ stream }
 

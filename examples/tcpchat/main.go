@@ -71,7 +71,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -146,9 +145,6 @@ func server(config sockets.Config, port string) {
 
 func client(config sockets.Config, address string) {
 	client, err := config.Dial(context.Background(), address, nil)
-	if errors.As(err, new(*secure.RefusedError)) {
-		console.Fatal(err)
-	}
 	console.Check(err, usage)
 	remotePeer.Store(client.Connection)
 	console.Printf("Connected to %v%s", client.RemoteAddress(), who(client.Connection))

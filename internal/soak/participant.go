@@ -254,10 +254,14 @@ func (p *participant) close(before int) {
 	p.server.Shutdown(ctx)
 	p.peer.Close()
 	<-p.peer.Done()
-	for runtime.NumGoroutine() > before && pause(ctx, 10*time.Millisecond) {
+	patience, cancel := context.WithTimeout(context.Background(), silence)
+	defer cancel()
+	for runtime.NumGoroutine() > before && pause(patience, 10*time.Millisecond) {
 	}
 	if left := runtime.NumGoroutine() - before; left > 0 {
-		p.breaks(fmt.Sprintf("%d goroutines outlive Close", left))
+		stacks := make([]byte, 64<<10)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		p.breaks(fmt.Sprintf("%d goroutines outlive Close:\n%s", left, stacks))
 	}
 }
 

@@ -420,27 +420,14 @@ func TestDialOfANamedPeer(t *testing.T) {
 // A fakeServer does what it likes after the handshake of TLS.
 func fakeServer(t *testing.T, host *simnet.Host, then func(conn *tls.Conn)) (address string) {
 	t.Helper()
-	listener, err := host.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() { listener.Close(); <-done })
-	go func() {
-		defer close(done)
-		conn, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
+	return serveOne(t, host, func(conn net.Conn) {
 		server := tls.Server(conn, secure.TLSConfig(bob))
 		if err := server.Handshake(); err != nil {
 			t.Error(err)
 			return
 		}
 		then(server)
-	}()
-	return listener.Addr().String()
+	})
 }
 
 func TestStatuses(t *testing.T) {

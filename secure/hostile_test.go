@@ -22,7 +22,6 @@ import (
 	"math/big"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -107,38 +106,25 @@ func TestServerIsNotImpressed(t *testing.T) {
 	for _, test := range rows {
 		t.Run(test.problem, func(t *testing.T) {
 			bubble(t, func(t *testing.T, host *simnet.Host) {
-				listener, err := secure.Over(host, bob, know(t, peerOf(alice))).Listen(t.Context(), "tcp", "127.0.0.1:0")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer listener.Close()
-				var group sync.WaitGroup
-				defer group.Wait()
-				group.Go(func() {
-					conn, err := host.DialContext(context.Background(), "tcp", listener.Addr().String())
-					if err != nil {
-						t.Error(err)
-						return
+				address := serveOne(t, secure.Over(host, bob, know(t, peerOf(alice))), func(conn net.Conn) {
+					ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+					defer cancel()
+					err := conn.(handshaker).HandshakeContext(ctx)
+					if err == nil || !strings.Contains(err.Error(), test.problem) {
+						t.Errorf("HandshakeContext = %v, want an error that says %s", err, test.problem)
 					}
-					defer conn.Close()
-					test.client(t, conn)
-					conn.(halfCloser).CloseWrite()
-					io.Copy(io.Discard, conn)
+					if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
+						t.Errorf("Read = %d, %v", n, err)
+					}
 				})
-				conn, err := listener.Accept()
+				conn, err := host.DialContext(t.Context(), "tcp", address)
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-				defer cancel()
-				err = conn.(handshaker).HandshakeContext(ctx)
-				if err == nil || !strings.Contains(err.Error(), test.problem) {
-					t.Errorf("HandshakeContext = %v, want an error that says %s", err, test.problem)
-				}
-				if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
-					t.Errorf("Read = %d, %v", n, err)
-				}
+				test.client(t, conn)
+				conn.(halfCloser).CloseWrite()
+				io.Copy(io.Discard, conn)
 			})
 		})
 	}
@@ -200,25 +186,12 @@ func TestClientIsNotImpressed(t *testing.T) {
 	for problem, server := range rows {
 		t.Run(problem, func(t *testing.T) {
 			bubble(t, func(t *testing.T, host *simnet.Host) {
-				listener, err := host.Listen(t.Context(), "tcp", "127.0.0.1:0")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer listener.Close()
-				var group sync.WaitGroup
-				defer group.Wait()
-				group.Go(func() {
-					conn, err := listener.Accept()
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					defer conn.Close()
+				address := serveOne(t, host, func(conn net.Conn) {
 					server(conn)
 					conn.(halfCloser).CloseWrite()
 					io.Copy(io.Discard, conn)
 				})
-				conn, err := secure.Over(host, alice, know(t, peerOf(bob))).DialContext(t.Context(), "tcp", listener.Addr().String())
+				conn, err := secure.Over(host, alice, know(t, peerOf(bob))).DialContext(t.Context(), "tcp", address)
 				if conn != nil || !errors.As(err, new(*net.OpError)) || !strings.Contains(err.Error(), problem) {
 					t.Errorf("DialContext = %v, want a *net.OpError that says %s", err, problem)
 				}
@@ -260,23 +233,8 @@ func TestReplayedStreamIsRefused(t *testing.T) {
 		here.Close()
 		there.Close()
 
-		server := secure.Over(host, bob, know(t, peerOf(alice)))
-		listener, err := server.Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		conn, err := host.DialContext(t.Context(), "tcp", listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		conn, victim := accepted(t, host, secure.Over(host, bob, know(t, peerOf(alice))))
 		conn.Write(base.written.Bytes())
-		victim, err := listener.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer victim.Close()
 		if got, err := io.ReadAll(victim); len(got) > 0 || err == nil || !strings.Contains(err.Error(), "bad record MAC") {
 			t.Errorf("of a replay: %q, %v", got, err)
 		}
@@ -343,19 +301,7 @@ func (s *sealer) keyUpdate(t *testing.T) []byte {
 // A peer wants an answer to each of its records, and takes none.
 func TestKeyUpdatesDoNotStopTheReader(t *testing.T) {
 	bubble(t, func(t *testing.T, host *simnet.Host) {
-		listener, err := secure.Over(host, bob, know(t, peerOf(alice))).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		conn, err := host.DialContext(t.Context(), "tcp", listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		there, err := listener.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn, there := accepted(t, host, secure.Over(host, bob, know(t, peerOf(alice))))
 		victim := sockets.NewConnection(there, nil)
 		shaken := make(chan error)
 		go func() { shaken <- there.(handshaker).HandshakeContext(context.Background()) }()
@@ -374,6 +320,7 @@ func TestKeyUpdatesDoNotStopTheReader(t *testing.T) {
 		attacker := &sealer{number: 1}
 		_, secret, _ := strings.Cut(log.String(), "CLIENT_TRAFFIC_SECRET_0 ")
 		if fields := strings.Fields(secret); len(fields) > 1 {
+			var err error
 			if attacker.secret, err = hex.DecodeString(fields[1]); err != nil {
 				t.Fatal(err)
 			}
@@ -397,7 +344,6 @@ func TestKeyUpdatesDoNotStopTheReader(t *testing.T) {
 		}
 		<-sent
 		victim.CloseNow()
-		conn.Close()
 	})
 }
 
@@ -426,11 +372,7 @@ func (n *hasty) DialContext(ctx context.Context, network, address string) (net.C
 
 func TestDialThatEndsClosesWhatIsBeneath(t *testing.T) {
 	bubble(t, func(t *testing.T, host *simnet.Host) {
-		listener, err := host.Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
+		listener := listenStream(t, host)
 		for range 20 {
 			ctx, cancel := context.WithCancel(t.Context())
 			base := &hasty{Network: host, cancel: cancel}
@@ -491,29 +433,16 @@ func TestStallsEnd(t *testing.T) {
 		})
 		t.Run("server/"+name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, host *simnet.Host) {
-				listener, err := host.Listen(t.Context(), "tcp", "127.0.0.1:0")
-				if err != nil {
-					t.Fatal(err)
-				}
-				var group sync.WaitGroup
-				group.Go(func() {
-					conn, err := listener.Accept()
-					if err != nil {
-						t.Error(err)
-						return
-					}
+				address := serveOne(t, host, func(conn net.Conn) {
 					step(conn, secure.TLSConfig(bob), tls.Server)
 					time.Sleep(time.Minute)
-					conn.Close()
 				})
 				start := time.Now()
-				_, err = secure.Over(host, alice, know(t, peerOf(bob))).DialContext(t.Context(), "tcp", listener.Addr().String())
+				_, err := secure.Over(host, alice, know(t, peerOf(bob))).DialContext(t.Context(), "tcp", address)
 				var timeout net.Error
 				if !errors.As(err, &timeout) || !timeout.Timeout() || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Second {
 					t.Errorf("after %v: %v, want %v after 10 s", time.Since(start), err, context.DeadlineExceeded)
 				}
-				group.Wait()
-				listener.Close()
 			})
 		})
 	}

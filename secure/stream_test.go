@@ -73,6 +73,53 @@ func bubble(t *testing.T, f func(t *testing.T, host *simnet.Host)) {
 	synctest.Test(t, func(t *testing.T) { f(t, simnet.New(1).Host("host")) })
 }
 
+// listenStream is a listener on the loopback, until the test ends.
+func listenStream(t *testing.T, network sockets.Network) net.Listener {
+	t.Helper()
+	listener, err := network.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	return listener
+}
+
+// serveOne is the address of a server that accepts one stream, and closes it
+// after do. The test does not end before.
+func serveOne(t *testing.T, network sockets.Network, do func(conn net.Conn)) (address string) {
+	t.Helper()
+	var group sync.WaitGroup
+	t.Cleanup(group.Wait)
+	listener := listenStream(t, network)
+	group.Go(func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		do(conn)
+	})
+	return listener.Addr().String()
+}
+
+// accepted are the two ends of a stream of host that network accepted, until the
+// test ends. Nobody shook hands yet.
+func accepted(t *testing.T, host *simnet.Host, network sockets.Network) (stranger, conn net.Conn) {
+	t.Helper()
+	listener := listenStream(t, network)
+	stranger, err := host.DialContext(t.Context(), "tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stranger.Close() })
+	if conn, err = listener.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return stranger, conn
+}
+
 func TestStreamIsAConn(t *testing.T) {
 	nettest.TestConn(t, func() (here, there net.Conn, stop func(), err error) {
 		here, there = friends(t, nil)
@@ -303,24 +350,10 @@ func TestPeerOfTellsWhoIsThere(t *testing.T) {
 
 func TestPeerOfAStrangerIsNobody(t *testing.T) {
 	bubble(t, func(t *testing.T, host *simnet.Host) {
-		listener, err := secure.Over(host, bob, know(t, peerOf(alice))).Listen(t.Context(), "tcp", ":8080")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		stranger, err := host.DialContext(t.Context(), "tcp", "host:8080")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer stranger.Close()
-		conn, err := listener.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, conn := accepted(t, host, secure.Over(host, bob, know(t, peerOf(alice))))
 		if peer, ok := secure.PeerOf(sockets.NewConnection(conn, nil)); ok {
 			t.Errorf("PeerOf = %v, true, before any handshake", peer)
 		}
-		conn.Close()
 	})
 }
 
@@ -328,26 +361,13 @@ func TestPeerOfAStrangerIsNobody(t *testing.T) {
 // at the same time.
 func TestHandshakeOfTheFirstReadOrWrite(t *testing.T) {
 	bubble(t, func(t *testing.T, host *simnet.Host) {
-		listener, err := secure.Over(host, bob, know(t, peerOf(alice))).Listen(t.Context(), "tcp", ":8080")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		var group sync.WaitGroup
-		defer group.Wait()
-		group.Go(func() {
-			conn, err := listener.Accept()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close()
+		address := serveOne(t, secure.Over(host, bob, know(t, peerOf(alice))), func(conn net.Conn) {
 			var both sync.WaitGroup
 			both.Go(func() { conn.Write([]byte("hello")) })
 			both.Go(func() { io.ReadFull(conn, make([]byte, 5)) })
 			both.Wait()
 		})
-		conn, err := secure.Over(host, alice, know(t, peerOf(bob))).DialContext(t.Context(), "tcp", "bob@host:8080")
+		conn, err := secure.Over(host, alice, know(t, peerOf(bob))).DialContext(t.Context(), "tcp", "bob@"+address)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -361,20 +381,7 @@ func TestHandshakeOfTheFirstReadOrWrite(t *testing.T) {
 
 func TestLazyHandshakeGivesUp(t *testing.T) {
 	bubble(t, func(t *testing.T, host *simnet.Host) {
-		listener, err := secure.Over(host, bob, nil).Listen(t.Context(), "tcp", ":8080")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		stranger, err := host.DialContext(t.Context(), "tcp", "host:8080")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer stranger.Close()
-		conn, err := listener.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, conn := accepted(t, host, secure.Over(host, bob, nil))
 		start := time.Now()
 		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 5*time.Second {
 			t.Errorf("Read = %v after %v, want %v after 5 s", err, time.Since(start), context.DeadlineExceeded)
@@ -382,6 +389,5 @@ func TestLazyHandshakeGivesUp(t *testing.T) {
 		if _, again := conn.Write([]byte("x")); !errors.Is(again, context.DeadlineExceeded) {
 			t.Errorf("Write = %v, want the same", again)
 		}
-		conn.Close()
 	})
 }

@@ -91,8 +91,9 @@ type Config struct {
 	// event, [ErrTooManyConnections], once a second at most. If zero, 1,024.
 	MaxConnections int
 
-	// MaxConnectionsPerIP does the same for each IPv4 address and each /64 of IPv6.
-	// If zero, none: a class sits behind one address.
+	// MaxConnectionsPerIP does the same for each IPv4 address and each /64 of IPv6,
+	// but for each address of fe80::/10 and of 64:ff9b::/96, which many share. If
+	// zero, none: a class sits behind one address.
 	MaxConnectionsPerIP int
 
 	// MaxQueue bounds the bytes that SendAll queues for one connection, where each
@@ -132,20 +133,22 @@ func (cfg *Config) withDefaults() Config {
 	return c
 }
 
-// overdue is err; if it is a time-out, it also names the field of Config that
-// may bound it, and is os.ErrDeadlineExceeded.
-func overdue(err error, field string, limit time.Duration) error {
-	var timeout interface{ Timeout() bool }
-	if limit < 0 || !errors.As(err, &timeout) || !timeout.Timeout() {
-		return err
+// within is ctx, bounded by a limit of Config unless that is none. Its function
+// overdue returns err; if that is a time-out because the limit passed while ctx
+// went on, it also names the field, and is os.ErrDeadlineExceeded.
+func within(ctx context.Context, limit time.Duration) (bounded context.Context, cancel context.CancelFunc, overdue func(err error, field string) error) {
+	begun := time.Now()
+	overdue = func(err error, field string) error {
+		var timeout interface{ Timeout() bool }
+		if limit < 0 || time.Since(begun) < limit || ctx.Err() != nil || !errors.As(err, &timeout) || !timeout.Timeout() {
+			return err
+		}
+		return fmt.Errorf("%w: Config.%s is %v: %w", err, field, limit, os.ErrDeadlineExceeded)
 	}
-	return fmt.Errorf("%w: Config.%s is %v: %w", err, field, limit, os.ErrDeadlineExceeded)
-}
-
-// within is ctx, bounded by timeout unless that is none.
-func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	if timeout < 0 {
-		return context.WithCancel(ctx)
+	if limit < 0 {
+		bounded, cancel = context.WithCancel(ctx)
+	} else {
+		bounded, cancel = context.WithTimeout(ctx, limit)
 	}
-	return context.WithTimeout(ctx, timeout)
+	return bounded, cancel, overdue
 }

@@ -205,9 +205,6 @@ func (c *Connection) Receive(ctx context.Context) ([]byte, error) {
 		}
 		return stopped
 	}
-	if err := stop(); err != nil {
-		return nil, err
-	}
 	select {
 	case c.reading <- struct{}{}:
 		defer func() { <-c.reading }()
@@ -285,11 +282,9 @@ func (c *Connection) Close() error {
 	c.conn.Close() // before what is beneath it: a layer may say goodbye here
 	c.abort(net.ErrClosed)
 	switch err = cmp.Or(c.out.Err(), err); {
-	case !first:
-		return nil
 	case late.Load():
 		err = fmt.Errorf("the other end did not end within %v (Config.CloseTimeout): does it read? %w", c.cfg.CloseTimeout, os.ErrDeadlineExceeded)
-	case err == nil, !open, errors.Is(err, net.ErrClosed):
+	case err == nil, !first, !open, errors.Is(err, net.ErrClosed):
 		return nil
 	}
 	return fmt.Errorf("sockets: close %v: %w", c.remote, err)
@@ -446,7 +441,7 @@ func (c *Connection) fail(err error) {
 		c.abort(err)
 	} else if c.end(err) && c.cfg.CloseTimeout > 0 {
 		go func() {
-			ctx, cancel := within(context.Background(), c.cfg.CloseTimeout)
+			ctx, cancel := context.WithTimeout(context.Background(), c.cfg.CloseTimeout)
 			defer cancel()
 			wait(ctx, c.ended.c)
 			c.abort(err)
@@ -471,29 +466,21 @@ func overError(reason error) error {
 
 // A latch is closed once, and stays closed.
 type latch struct {
-	c    chan struct{}
-	once sync.Once
+	c      chan struct{}
+	closed atomic.Bool // c is, or is about to be
 }
 
 func newLatch() *latch { return &latch{c: make(chan struct{})} }
 
 // close reports whether the latch was open.
 func (l *latch) close() (first bool) {
-	l.once.Do(func() {
-		first = true
+	if first = l.closed.CompareAndSwap(false, true); first {
 		close(l.c)
-	})
+	}
 	return first
 }
 
-func (l *latch) isClosed() bool {
-	select {
-	case <-l.c:
-		return true
-	default:
-		return false
-	}
-}
+func (l *latch) isClosed() bool { return l.closed.Load() }
 
 // A Client is a connection made by connecting to a server.
 type Client struct{ *Connection }
@@ -519,11 +506,11 @@ func (cfg *Config) Dial(ctx context.Context, address string, callback Connection
 	if port == 0 {
 		return nil, fmt.Errorf("sockets: dial %q: a destination needs a port, from 1 to 65535", address)
 	}
-	ctx, cancel := within(ctx, full.DialTimeout)
+	ctx, cancel, overdue := within(ctx, full.DialTimeout)
 	defer cancel()
 	conn, err := full.Network.DialContext(ctx, "tcp", target)
 	if err != nil {
-		return nil, system.ExplainDial(overdue(err, "DialTimeout", full.DialTimeout), address)
+		return nil, shown{system.ExplainDial(overdue(err, "DialTimeout"), address)}
 	}
 	return &Client{newConnection(conn, &full, callback)}, nil
 }

@@ -2,13 +2,18 @@ package sockets_test
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -197,6 +202,62 @@ func TestHostileTextsInALog(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A tlsNetwork has at every address the server of one certificate, which is not
+// the one that was asked for.
+type tlsNetwork struct {
+	sockets.Network
+	t    *testing.T
+	name string // in the certificate
+}
+
+func (n tlsNetwork) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	here, there := pipe()
+	_, server := tlsPair(n.t, here, there, n.name)
+	go func() {
+		server.Handshake()
+		there.Close()
+	}()
+	defer here.Close()
+	conn := tls.Client(here, &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "bank.example"})
+	return nil, conn.HandshakeContext(ctx)
+}
+
+// What a layer has from strangers, as the names in their certificates, is safe to
+// print in the errors of Dial and of handshakes.
+func TestHostileNamesInTheErrorsOfALayer(t *testing.T) {
+	const name, shown = "\x1b[2J\x1b]52;c;cm0gLXJm\a\nforged line", `\u{1b}[2J\u{1b}]52;c;cm0gLXJm\u{7}` + "\n\tforged line"
+	check := func(err error, want any) {
+		t.Helper()
+		if err == nil || !errors.As(err, want) {
+			t.Fatalf("the error is %T %q, want a %T", err, err, want)
+		}
+		if text := err.Error(); !strings.HasPrefix(text, "sockets: ") || !strings.Contains(text, shown) || text != sockets.Printable([]byte(text)) {
+			t.Errorf("the error is %q, want it to say %q and nothing that is not printable", text, shown)
+		}
+	}
+	_, err := (&sockets.Config{Network: tlsNetwork{t: t, name: name}}).Dial(t.Context(), "127.0.0.1:443", nil)
+	check(err, new(x509.HostnameError))
+	synctest.Test(t, func(t *testing.T) {
+		r := newServerRecorder(t)
+		s := serve(t, sockets.Config{}, r.callback, shy(func(context.Context, *memConn) error {
+			return &net.AddrError{Err: "a certificate for", Addr: name}
+		}))
+		for range 11 { // of which the last waits to be told
+			s.dial().Close()
+		}
+		time.Sleep(time.Second)
+		s.dial().Close()
+		synctest.Wait()
+		s.end()
+		if got := len(r.errs); got != 11 {
+			t.Errorf("%d errors are told, want 11", got)
+		}
+		for _, err := range r.errs {
+			check(err, new(*net.AddrError))
+		}
+	})
 }
 
 // checkLog fails t unless line is one, and safe.

@@ -166,6 +166,102 @@ func TestTimeLimitsAtTheirEdge(t *testing.T) {
 	}
 }
 
+// An error blames a field of Config only where that limit passed: not where a
+// context ended, or a layer or the kernel gave up, before it.
+func TestTimeoutsOfOthersNameNoField(t *testing.T) {
+	unanswered := &net.DNSError{Err: "i/o timeout", Name: "host", IsTimeout: true}
+	dial := func(ctx context.Context, cfg sockets.Config, n sockets.Network) error {
+		cfg.Network = n
+		_, err := cfg.Dial(ctx, "host:1", nil)
+		return err
+	}
+	for _, test := range []struct {
+		name string
+		want error
+		do   func(t *testing.T, ctx context.Context) error // the context lasts 50 ms
+	}{
+		{"the context of Dial", context.DeadlineExceeded, func(t *testing.T, ctx context.Context) error {
+			return dial(ctx, sockets.Config{}, slowNetwork{while: time.Hour})
+		}},
+		{"the context of Dial, a moment before its limit", context.DeadlineExceeded, func(t *testing.T, ctx context.Context) error {
+			return dial(ctx, sockets.Config{DialTimeout: 50*time.Millisecond + 1}, slowNetwork{while: time.Hour})
+		}},
+		{"the context of Dial without a limit", context.DeadlineExceeded, func(t *testing.T, ctx context.Context) error {
+			return dial(ctx, sockets.Config{DialTimeout: -1}, slowNetwork{while: time.Hour})
+		}},
+		{"the kernel", syscall.ETIMEDOUT, func(t *testing.T, ctx context.Context) error {
+			return dial(t.Context(), sockets.Config{}, failingNetwork{syscall.ETIMEDOUT})
+		}},
+		{"the kernel, without a limit", syscall.ETIMEDOUT, func(t *testing.T, ctx context.Context) error {
+			return dial(t.Context(), sockets.Config{DialTimeout: -1}, failingNetwork{syscall.ETIMEDOUT})
+		}},
+		{"a layer", os.ErrDeadlineExceeded, func(t *testing.T, ctx context.Context) error {
+			return dial(t.Context(), sockets.Config{}, failingNetwork{os.ErrDeadlineExceeded})
+		}},
+		{"the server for names, in NewPeer", unanswered, func(t *testing.T, ctx context.Context) error {
+			o := newOffice()
+			o.lookUp = func(context.Context, string) ([]netip.Addr, error) { return nil, unanswered }
+			_, err := (&sockets.Config{Network: o}).NewPeer("8080", []string{"host:1"})
+			return err
+		}},
+		{"the kernel, in a handshake", syscall.ETIMEDOUT, func(t *testing.T, ctx context.Context) error {
+			r := newServerRecorder(t)
+			s := serve(t, sockets.Config{}, r.callback, shy(func(context.Context, *memConn) error { return syscall.ETIMEDOUT }))
+			conn := s.dial()
+			synctest.Wait()
+			s.end(conn)
+			return r.errs[0]
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				if err := test.do(t, ctx); !errors.Is(err, test.want) || strings.Contains(err.Error(), "Timeout") {
+					t.Errorf("%v, want %v, and no field of Config", err, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A failingNetwork reaches nobody.
+type failingNetwork struct{ err error }
+
+func (failingNetwork) Listen(context.Context, string, string) (net.Listener, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (failingNetwork) ListenPacket(context.Context, string, string) (net.PacketConn, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (n failingNetwork) DialContext(_ context.Context, network, _ string) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Net: network, Err: n.err}
+}
+
+// Where the context ends Dial, the error is a time-out for whoever asks for one,
+// and cancelled for the others.
+func TestTheContextOfDialEndsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := sockets.Config{Network: slowNetwork{while: time.Hour}}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		takes(t, "Dial", 50*time.Millisecond, func() {
+			if _, err := cfg.Dial(ctx, "host:1", nil); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Dial = %v, want %v and %v", err, context.DeadlineExceeded, os.ErrDeadlineExceeded)
+			}
+		})
+		ctx, cancel = context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		takes(t, "Dial", time.Second, func() {
+			if _, err := cfg.Dial(ctx, "host:1", nil); !errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Dial = %v, want %v", err, context.Canceled)
+			}
+		})
+	})
+}
+
 // CloseTimeout also bounds how long one may receive when a message could not be
 // sent.
 func TestReceivingAfterAWriteFaultAtItsEdge(t *testing.T) {

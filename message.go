@@ -128,3 +128,10 @@ func Printable(payload []byte) string {
 	}
 	return b.String()
 }
+
+// A shown error says in printable text what a layer may have had from strangers,
+// such as the names in their certificates.
+type shown struct{ error }
+
+func (e shown) Error() string { return Printable([]byte(e.error.Error())) }
+func (e shown) Unwrap() error { return e.error }

@@ -49,7 +49,7 @@ func NewPeer(address string, peers []string) (*Peer, error) {
 // NewPeer is the function [NewPeer] with this configuration.
 func (cfg *Config) NewPeer(address string, peers []string) (*Peer, error) {
 	full := cfg.withDefaults()
-	ctx, cancel := within(context.Background(), full.DialTimeout)
+	ctx, cancel, overdue := within(context.Background(), full.DialTimeout)
 	defer cancel()
 	local, port, err := endpoint.HostPort(address)
 	if err != nil {
@@ -58,7 +58,7 @@ func (cfg *Config) NewPeer(address string, peers []string) (*Peer, error) {
 	named := make([]Address, len(peers))
 	for i, peer := range peers {
 		if named[i], err = endpoint.Resolve(ctx, full.Network, peer); err != nil {
-			return nil, overdue(err, "DialTimeout", full.DialTimeout)
+			return nil, overdue(err, "DialTimeout")
 		}
 		if named[i].Port() == 0 {
 			return nil, fmt.Errorf("sockets: peer %q: %w", peer, errNoEndpoint)
@@ -66,7 +66,7 @@ func (cfg *Config) NewPeer(address string, peers []string) (*Peer, error) {
 	}
 	conn, err := full.Network.ListenPacket(ctx, "udp", local)
 	if err != nil {
-		return nil, system.ExplainBind(overdue(err, "DialTimeout", full.DialTimeout), port)
+		return nil, system.ExplainBind(overdue(err, "DialTimeout"), port)
 	}
 	p := &Peer{
 		socket:  endpoint.NewSocket(conn),
@@ -174,9 +174,7 @@ func (p *Peer) Receive(ctx context.Context) (payload []byte, sender Address, err
 	case p.reading <- struct{}{}:
 		defer func() { <-p.reading }()
 	case <-ctx.Done():
-		return nil, Address{}, stop()
 	case <-p.called.c:
-		return nil, Address{}, ErrCallbackSet
 	}
 	if ctx.Done() != nil {
 		defer context.AfterFunc(ctx, p.wake)()
@@ -197,8 +195,8 @@ func (p *Peer) Close() error {
 	return err
 }
 
-// next receives one datagram. The caller holds reading, and gives it up when
-// stop returns an error. The payload is good until the next call.
+// next receives one datagram. The caller holds reading, or stop returns an error
+// already; when it does, nothing is read. The payload is good until the next call.
 func (p *Peer) next(stop func() error) (payload []byte, sender Address, err error) {
 	for faults := 0; ; {
 		if err := stop(); err != nil {
@@ -221,9 +219,8 @@ func (p *Peer) next(stop func() error) (payload []byte, sender Address, err erro
 			if faults++; faults == maxFaults {
 				return nil, Address{}, fmt.Errorf("sockets: receive: %w", err)
 			}
-			// The first half is read at once: a system may report one error for each
-			// datagram that found nobody. What goes on for longer is the machine's, such
-			// as no memory or no network, and has two seconds in all to pass.
+			// The first half is read at once: a system may report each datagram that found
+			// nobody. What goes on is the machine's, and has two seconds in all to pass.
 			time.Sleep(time.Duration(faults-maxFaults/2) * time.Millisecond)
 		}
 	}

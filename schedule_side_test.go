@@ -1,10 +1,13 @@
 package sockets_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -33,19 +36,42 @@ type side struct {
 	reason   atomic.Pointer[error] // what Err was
 	replies  int                   // of the callback
 	greeted  bool                  // the server's callback has set one; guarded by the recorder's lock
+	promised atomic.Bool           // the close event is to be told before the connection is done
+	hard     atomic.Bool           // CloseNow or Shutdown was called
+	goodbye  atomic.Bool           // Close returned no error, before CloseNow was called
+	torn     atomic.Bool           // Close returned an error
+	fault    atomic.Bool           // the next write fails
 }
 
 // open makes the connection, with a callback in half of the cases.
 func (s *side) open(conn *memConn, manner int) {
-	conn.setCapacity(s.world.narrow)
-	s.conn.Store(conn)
+	over := s.world.over(conn, s)
 	if manner%2 == 0 {
 		s.world.p.tell("%s has callback %d", s.name, manner/2)
 		s.calledAt.Store(time.Now().UnixNano())
-		s.c.Store(s.world.cfg.NewConnection(s.world.over(conn), s.callback(manner/2)))
+		s.promised.Store(true)
+		s.c.Store(s.world.cfg.NewConnection(over, s.callback(manner/2)))
 	} else {
-		s.c.Store(s.world.cfg.NewConnection(s.world.over(conn), nil))
+		s.c.Store(s.world.cfg.NewConnection(over, nil))
 	}
+	go s.watch(s.c.Load())
+}
+
+// watch fails the test if c is done before its callback is.
+func (s *side) watch(c *sockets.Connection) {
+	<-c.Done()
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	if s.promised.Load() && (!s.r.closed || s.r.running.Load()) {
+		s.world.t.Errorf("%s: done after %v, while the callback runs: %v", s.name, s.r.events, s.r.running.Load())
+	}
+}
+
+// isRude reports whether err is what rough calls may bring about.
+func (s *side) isRude(err error) bool {
+	is := func(target error) bool { return errors.Is(err, target) }
+	rude := []error{io.EOF, io.ErrUnexpectedEOF, os.ErrDeadlineExceeded, syscall.ECONNRESET, syscall.EPIPE}
+	return s.rough.Load() && (slices.ContainsFunc(rude, is) || is(sockets.ErrSlow) && s.world.cfg.MaxQueue > 0)
 }
 
 // isPast reports whether something happened, and before now.
@@ -90,7 +116,7 @@ func (s *side) checkSent(call string, err error, late, tooBig bool) {
 		s.world.t.Errorf("%s: %s succeeds after Close", s.name, call)
 	case tooBig && !errors.Is(err, sockets.ErrMessageTooBig):
 		s.world.t.Errorf("%s: %s of a message that is too big: %v", s.name, call, err)
-	case err == nil, tooBig, s.rough.Load():
+	case err == nil, tooBig, s.isRude(err):
 	case errors.Is(err, net.ErrClosed) && (s.halved.Load() || s.closedAt.Load() != 0):
 	case errors.Is(err, io.EOF) && s.other.hasEnded():
 	default:
@@ -128,7 +154,7 @@ func (s *side) receive(actor, wait int) {
 		s.other.sent.arrive(actor, payload, true)
 	case payload != nil:
 		s.world.t.Errorf("%s: Receive: %.20x with %v", s.name, payload, err)
-	case err == sockets.ErrCallbackSet && s.calledAt.Load() != 0, ctx.Err() != nil && err == ctx.Err(), s.rough.Load():
+	case err == sockets.ErrCallbackSet && s.calledAt.Load() != 0, ctx.Err() != nil && err == ctx.Err(), s.isRude(err):
 	case err == net.ErrClosed && (s.over.Load() || s.closedAt.Load() != 0):
 	case err == io.EOF && (s.other.hasEnded() || s.hasEnded()):
 	default:
@@ -136,10 +162,17 @@ func (s *side) receive(actor, wait int) {
 	}
 }
 
-func (s *side) setCallback(manner int) {
-	if c := s.c.Load(); c != nil && s.calledAt.CompareAndSwap(0, time.Now().UnixNano()) {
-		c.SetCallback(s.callback(manner))
+// setCallback reports whether it was the first.
+func (s *side) setCallback(manner int) bool {
+	c := s.c.Load()
+	if c == nil || !s.calledAt.CompareAndSwap(0, time.Now().UnixNano()) {
+		return false
 	}
+	c.SetCallback(s.callback(manner))
+	if !s.conn.Load().isClosed() {
+		s.promised.Store(true)
+	}
+	return true
 }
 
 // callback returns a callback with habits of its own.
@@ -202,6 +235,7 @@ func (s *side) closedEvent(c *sockets.Connection) {
 	if passed := time.Since(start); passed != 0 && !s.world.slow {
 		s.world.t.Errorf("%s: the calls in the close event take %v", s.name, passed)
 	}
+	time.Sleep(time.Millisecond) // for who believes too early that it is over
 }
 
 // stall makes the other side wait for room, for some milliseconds.
@@ -250,8 +284,18 @@ func (s *side) close() {
 	if s.world.rough {
 		s.rough.Store(true) // for as long as it may run out of time
 	}
-	if err := c.Close(); err != nil && !s.rough.Load() {
+	start, limit := time.Now(), cmp.Or(s.world.cfg.CloseTimeout, 3*time.Second)
+	err := c.Close()
+	if err != nil && !s.isRude(err) {
 		s.world.t.Errorf("%s: Close = %v", s.name, err)
+	}
+	if passed := time.Since(start); limit > 0 && passed > limit+s.world.pause() {
+		s.world.t.Errorf("%s: Close takes %v", s.name, passed)
+	}
+	if err != nil {
+		s.torn.Store(true)
+	} else if !s.hard.Load() && c.Err() == net.ErrClosed {
+		s.goodbye.Store(true)
 	}
 	if c.Err() == nil {
 		s.world.t.Errorf("%s: Err() = nil after Close", s.name)
@@ -262,7 +306,11 @@ func (s *side) closeNow() {
 	if c := s.c.Load(); c != nil {
 		s.rough.Store(true)
 		s.closing()
-		c.CloseNow()
+		s.hard.Store(true)
+		start := time.Now()
+		if c.CloseNow(); time.Since(start) != 0 {
+			s.world.t.Errorf("%s: CloseNow takes %v", s.name, time.Since(start))
+		}
 	}
 }
 
@@ -279,6 +327,10 @@ func (s *side) reset() {
 func (s *side) failWrites(after int) {
 	if conn := s.conn.Load(); conn != nil {
 		s.rough.Store(true)
+		if after%2 == 0 {
+			s.fault.Store(true)
+			return
+		}
 		conn.failWrites(after, syscall.EPIPE)
 		time.Sleep(time.Millisecond)
 		conn.failWrites(0, nil)
@@ -298,8 +350,8 @@ func (s *side) check(c *sockets.Connection) {
 			t.Errorf("%s: Err() = %v, the error event has %v", s.name, reason, s.r.error())
 		}
 	}
-	if fault && !s.rough.Load() {
-		t.Errorf("%s: Err() = %v after nothing but orderly calls", s.name, reason)
+	if fault && !s.isRude(reason) {
+		t.Errorf("%s: Err() = %v, which nothing explains", s.name, reason)
 	}
 	if reason == net.ErrClosed && s.closedAt.Load() == 0 {
 		t.Errorf("%s: Err() = %v, nobody closed it", s.name, reason)
@@ -310,7 +362,7 @@ func (s *side) check(c *sockets.Connection) {
 	if !s.rough.Load() && (s.closedAt.Load() == 0 || s.sawEnd.Load()) && reason != io.EOF {
 		t.Errorf("%s: Err() = %v, the other end ended first", s.name, reason)
 	}
-	s.other.sent.check(reason == io.EOF && !s.rough.Load())
+	s.other.sent.check(reason == io.EOF && (!s.rough.Load() || s.other.goodbye.Load() && !s.other.torn.Load()))
 	if conn := s.conn.Load(); !conn.isClosed() {
 		t.Errorf("%s: the stream is still open", s.name)
 	}

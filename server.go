@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ErrTooManyConnections is the error of a connection that a server turned away.
+// ErrTooManyConnections is the error, of an event of the server, of a connection
+// that it turned away. The other end sees the end of its stream, or a reset.
 var ErrTooManyConnections = errors.New("sockets: too many connections")
 
 // A Server accepts connections, and tells a callback of each. Its methods may
@@ -54,11 +55,11 @@ func (cfg *Config) Listen(address string, callback ServerCallback) (*Server, err
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := within(context.Background(), full.DialTimeout)
+	ctx, cancel, overdue := within(context.Background(), full.DialTimeout)
 	defer cancel()
 	listener, err := full.Network.Listen(ctx, "tcp", local)
 	if err != nil {
-		return nil, system.ExplainBind(overdue(err, "DialTimeout", full.DialTimeout), port)
+		return nil, system.ExplainBind(overdue(err, "DialTimeout"), port)
 	}
 	return newServer(listener, full, callback), nil
 }
@@ -180,6 +181,7 @@ func (s *Server) accept() {
 		s.tell(EventListen, nil, s.LocalAddress(), nil)
 	}
 	var pause time.Duration
+	faults := throttle.New(10) // a second: more than the pauses of one row allow
 	for !s.closing.isClosed() {
 		conn, err := s.listener.Accept()
 		switch {
@@ -189,7 +191,10 @@ func (s *Server) accept() {
 		case s.closing.isClosed():
 		case system.IsTemporary(err):
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.tell(EventError, nil, Address{}, fmt.Errorf("sockets: accept, again in %v: %w", pause, err))
+			err = faults.Pass(fmt.Errorf("sockets: accept, again in %v: %w", pause, err))
+			if err != nil {
+				s.tell(EventError, nil, Address{}, err)
+			}
 			select {
 			case <-time.After(pause):
 			case <-s.closing.c:
@@ -225,12 +230,12 @@ func (s *Server) welcome(ctx context.Context, conn net.Conn) {
 		return
 	}
 	s.greeting.Go(func() {
-		ctx, cancel := within(ctx, s.cfg.HandshakeTimeout)
+		ctx, cancel, overdue := within(ctx, s.cfg.HandshakeTimeout)
 		defer cancel()
 		if err := h.HandshakeContext(ctx); err != nil {
 			c.CloseNow()
-			err = fmt.Errorf("sockets: handshake with %v: %w", remote, err)
-			err = s.failures.Pass(overdue(err, "HandshakeTimeout", s.cfg.HandshakeTimeout))
+			err = fmt.Errorf("sockets: handshake with %v: %w", remote, overdue(err, "HandshakeTimeout"))
+			err = s.failures.Pass(shown{err})
 			if err != nil && !s.closing.isClosed() {
 				s.tell(EventError, nil, remote, err)
 			}

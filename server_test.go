@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -523,6 +524,40 @@ func TestTemporaryAcceptErrorsAreReportedAndSurvived(t *testing.T) {
 			}
 		}
 		s.end(first, second)
+	})
+}
+
+// Where faults and connections take turns the pause stays short: the events are
+// bounded all the same.
+func TestAcceptErrorsBetweenConnectionsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newServerRecorder(t)
+		s := serve(t, sockets.Config{}, nil)
+		const times = 400
+		var conns []*memConn
+		for range times {
+			s.listener.arrive(memArrival{err: syscall.EMFILE})
+			conns = append(conns, s.dial())
+		}
+		s.SetCallback(r.callback)
+		time.Sleep(time.Minute)
+		if got := r.count(sockets.EventConnect); got != times {
+			t.Errorf("%d connections, want %d", got, times)
+		}
+		s.listener.arrive(memArrival{err: syscall.EMFILE})
+		synctest.Wait()
+		s.end(conns...)
+		told := 0
+		for _, err := range r.errs {
+			var more int
+			if _, suffix, ok := strings.Cut(err.Error(), ", and "); ok {
+				fmt.Sscanf(suffix, "%d more", &more)
+			}
+			told += 1 + more
+		}
+		if got := len(r.errs); got != 21 || told != times+1 {
+			t.Errorf("%d events in 2 seconds and one later tell of %d errors, want 21 of %d", got, told, times+1)
+		}
 	})
 }
 

@@ -21,15 +21,16 @@ import (
 )
 
 // tlsPair is TLS over an in-memory stream, of which only the client's handshake
-// is left to the test: client's far end reads what server decrypts.
-func tlsPair(t *testing.T, beneath net.Conn, far net.Conn) (client, server *tls.Conn) {
+// is left to the test: client's far end reads what server decrypts. The names
+// are those in the server's certificate.
+func tlsPair(t *testing.T, beneath net.Conn, far net.Conn, names ...string) (client, server *tls.Conn) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), DNSNames: names}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)

@@ -122,15 +122,18 @@ func IsUnicast(a netip.AddrPort) bool {
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // Site is what limits for an address count by. Of IPv6 that is the /64: who has
-// one address there has 2^64.
+// one address there has 2^64. But a link's /64 has everybody on it, and that of
+// NAT64 (RFC 6052) every IPv4 address.
 func Site(ip netip.Addr) string {
-	if ip.Is6() {
+	if ip.Is6() && !ip.IsLinkLocalUnicast() && !nat64.Contains(ip) {
 		if prefix, err := ip.Prefix(64); err == nil {
 			return prefix.String()
 		}
 	}
 	return ip.String()
 }
+
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 // A Self is a bound socket, as its own address tells.
 type Self struct {

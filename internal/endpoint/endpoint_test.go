@@ -75,6 +75,33 @@ func TestIsUnicast(t *testing.T) {
 	}
 }
 
+func TestSite(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.1":             "192.0.2.1",
+		"169.254.1.2":           "169.254.1.2",
+		"2001:db8::1":           "2001:db8::/64",
+		"2001:db8:0:0:ffff::1":  "2001:db8::/64",
+		"2001:db8:0:1::1":       "2001:db8:0:1::/64",
+		"fc00::1":               "fc00::/64",
+		"fe80::1%eth0":          "fe80::1%eth0",
+		"fe80::1%eth1":          "fe80::1%eth1",
+		"fe80::2%eth0":          "fe80::2%eth0",
+		"febf:ffff::1":          "febf:ffff::1",
+		"fec0::1":               "fec0::/64",
+		"64:ff9b::192.0.2.1":    "64:ff9b::c000:201",
+		"64:ff9b::198.51.100.1": "64:ff9b::c633:6401",
+		"64:ff9b::1:0:0":        "64:ff9b::/64",
+		"64:ff9b:1::1":          "64:ff9b:1::/64",
+	} {
+		if got := endpoint.Site(netip.MustParseAddr(text)); got != want {
+			t.Errorf("Site(%s) = %s, want %s", text, got, want)
+		}
+	}
+	if got, want := endpoint.Site(netip.Addr{}), (netip.Addr{}).String(); got != want {
+		t.Errorf("Site of no address = %s, want %s", got, want)
+	}
+}
+
 func TestSelf(t *testing.T) {
 	own := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("fe80::1")}
 	for _, test := range []struct {

@@ -73,9 +73,9 @@ func Run(t *testing.T, inside func(t *testing.T)) {
 		switch err := child.Wait(); {
 		case err != nil:
 			t.Fatalf("in a network namespace of its own: %v\n%s", err, &out)
-		case strings.Contains(out.String(), "--- SKIP: "+t.Name()):
+		case strings.Contains(out.String(), "--- SKIP: "+t.Name()+" "):
 			t.Skipf("in a network namespace of its own:\n%s", &out)
-		case !strings.Contains(out.String(), "--- PASS: "+t.Name()):
+		case !strings.Contains(out.String(), "--- PASS: "+t.Name()+" "):
 			t.Fatalf("in a network namespace of its own, the test did not run:\n%s", &out)
 		}
 		t.Logf("in a network namespace of its own:\n%s", &out)

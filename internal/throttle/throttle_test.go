@@ -12,16 +12,16 @@ import (
 	"github.com/seed287501ae/sockets/internal/throttle"
 )
 
-var fault = errors.New("fault")
+var errFault = errors.New("errFault")
 
-// want passes a fault that is told with this text, or not if it is empty.
+// want passes a errFault that is told with this text, or not if it is empty.
 func want(t *testing.T, th *throttle.Throttle, text string) {
 	t.Helper()
-	err := th.Pass(fault)
+	err := th.Pass(errFault)
 	if text == "" && err == nil {
 		return
 	}
-	if !errors.Is(err, fault) || err.Error() != text {
+	if !errors.Is(err, errFault) || err.Error() != text {
 		t.Errorf("Pass = %v, want %q", err, text)
 	}
 }
@@ -29,21 +29,21 @@ func want(t *testing.T, th *throttle.Throttle, text string) {
 func TestAnySecondHasItsBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		th := throttle.New(3)
-		want(t, th, "fault")
+		want(t, th, "errFault")
 		time.Sleep(900 * time.Millisecond)
-		want(t, th, "fault")
-		want(t, th, "fault")
+		want(t, th, "errFault")
+		want(t, th, "errFault")
 		want(t, th, "")
 		time.Sleep(100*time.Millisecond - 1)
 		want(t, th, "")
-		time.Sleep(1)
-		want(t, th, "fault, and 2 more")
+		time.Sleep(time.Nanosecond)
+		want(t, th, "errFault, and 2 more")
 		want(t, th, "") // the second and the third are less than a second old
 		time.Sleep(900*time.Millisecond - 1)
 		want(t, th, "")
-		time.Sleep(1)
-		want(t, th, "fault, and 2 more")
-		want(t, th, "fault")
+		time.Sleep(time.Nanosecond)
+		want(t, th, "errFault, and 2 more")
+		want(t, th, "errFault")
 		want(t, th, "")
 	})
 }
@@ -51,14 +51,14 @@ func TestAnySecondHasItsBound(t *testing.T) {
 func TestWhatWasNotToldIsToldHoweverLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		th := throttle.New(1)
-		want(t, th, "fault")
+		want(t, th, "errFault")
 		for range 53 {
 			want(t, th, "")
 		}
 		time.Sleep(24 * 365 * time.Hour)
-		want(t, th, "fault, and 53 more")
+		want(t, th, "errFault, and 53 more")
 		time.Sleep(time.Second)
-		want(t, th, "fault")
+		want(t, th, "errFault")
 	})
 }
 
@@ -69,7 +69,7 @@ func TestPassFromManyGoroutines(t *testing.T) {
 		var group sync.WaitGroup
 		for range 100 {
 			group.Go(func() {
-				if th.Pass(fault) != nil {
+				if th.Pass(errFault) != nil {
 					told.Add(1)
 				}
 			})
@@ -79,7 +79,7 @@ func TestPassFromManyGoroutines(t *testing.T) {
 			t.Errorf("%d were told, want 10", got)
 		}
 		time.Sleep(time.Second)
-		if err := th.Pass(fault); err == nil || !strings.HasSuffix(err.Error(), "and 90 more") {
+		if err := th.Pass(errFault); err == nil || !strings.HasSuffix(err.Error(), "and 90 more") {
 			t.Errorf("Pass = %v, want 90 more", err)
 		}
 	})

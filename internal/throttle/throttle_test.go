@@ -12,7 +12,7 @@ import (
 	"github.com/seed287501ae/sockets/internal/throttle"
 )
 
-var errFault = errors.New("errFault")
+var errFault = errors.New("fault")
 
 // want passes a errFault that is told with this text, or not if it is empty.
 func want(t *testing.T, th *throttle.Throttle, text string) {
@@ -29,21 +29,21 @@ func want(t *testing.T, th *throttle.Throttle, text string) {
 func TestAnySecondHasItsBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		th := throttle.New(3)
-		want(t, th, "errFault")
+		want(t, th, "fault")
 		time.Sleep(900 * time.Millisecond)
-		want(t, th, "errFault")
-		want(t, th, "errFault")
+		want(t, th, "fault")
+		want(t, th, "fault")
 		want(t, th, "")
 		time.Sleep(100*time.Millisecond - 1)
 		want(t, th, "")
 		time.Sleep(time.Nanosecond)
-		want(t, th, "errFault, and 2 more")
+		want(t, th, "fault, and 2 more")
 		want(t, th, "") // the second and the third are less than a second old
 		time.Sleep(900*time.Millisecond - 1)
 		want(t, th, "")
 		time.Sleep(time.Nanosecond)
-		want(t, th, "errFault, and 2 more")
-		want(t, th, "errFault")
+		want(t, th, "fault, and 2 more")
+		want(t, th, "fault")
 		want(t, th, "")
 	})
 }
@@ -51,14 +51,14 @@ func TestAnySecondHasItsBound(t *testing.T) {
 func TestWhatWasNotToldIsToldHoweverLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		th := throttle.New(1)
-		want(t, th, "errFault")
+		want(t, th, "fault")
 		for range 53 {
 			want(t, th, "")
 		}
 		time.Sleep(24 * 365 * time.Hour)
-		want(t, th, "errFault, and 53 more")
+		want(t, th, "fault, and 53 more")
 		time.Sleep(time.Second)
-		want(t, th, "errFault")
+		want(t, th, "fault")
 	})
 }
 

@@ -545,9 +545,10 @@
 //	net.ErrClosed             this end was closed before
 //	io.EOF                    the other end ended, after a whole message
 //	io.ErrUnexpectedEOF       the other end ended, in the middle of one
-//	context.DeadlineExceeded  the context given to Receive or Dial timed out
+//	context.DeadlineExceeded  the context given to Receive timed out
 //	context.Canceled          the context given to Receive or Dial was cancelled
-//	os.ErrDeadlineExceeded    a timeout: of Dial, or one in the Config
+//	os.ErrDeadlineExceeded    a timeout: of Dial, also of its context, or one in the
+//	                          Config, whose field the sentence names
 //	syscall.ECONNREFUSED      Dial: no program accepts connections there
 //	syscall.EADDRINUSE        NewPeer, Listen: another program has the port
 //	ErrMessageTooBig          the message is longer than the limit
@@ -562,6 +563,9 @@
 //	if errors.As(err, &unknown) {
 //		fmt.Println("There is no host of this name:", unknown.Name)
 //	}
+//
+// The errors of Dial and of handshakes are printable, whatever the other end says
+// there of itself.
 //
 // The errors of [Peer.SendAll] and [SendAll] are joined, one for each peer that
 // failed; errors.Is finds each of them.

@@ -129,6 +129,8 @@ var unresolvable = []struct{ text, problem string }{
 
 	{"host:80:90", "HOST:PORT"},
 	{"http://localhost:8080", "HOST:PORT"},
+	{"http://bob@localhost:8080", "HOST:PORT"},
+	{"0@+", "0-65535"},
 	{"::1]:80", "HOST:PORT"},
 	{"[::1", "HOST:PORT"},
 	{"[::1]80", "HOST:PORT"},

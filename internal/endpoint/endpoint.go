@@ -18,19 +18,19 @@ import (
 // where a layer is to find NAME, the host is NAME@HOST.
 func Split(s string) (host string, port uint16, err error) {
 	s = strings.TrimSpace(s)
-	if name, rest, ok := strings.Cut(s, "@"); ok && name != "" && name[0] != '[' {
-		host, port, err = Split(rest)
-		return name + "@" + host, port, err
+	text, who := s, ""
+	if name, rest, ok := strings.Cut(s, "@"); ok && name != "" && !strings.ContainsAny(name, ":/[") {
+		text, who = rest, name+"@"
 	}
-	full := s
-	_, notIP := netip.ParseAddr(s)
+	full := text
+	_, notIP := netip.ParseAddr(text)
 	switch {
-	case isNumber(s):
-		full = ":" + s
-	case strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]"):
-		full = s + ":0"
-	case notIP == nil || !strings.Contains(s, ":"):
-		full = net.JoinHostPort(s, "0")
+	case isNumber(text):
+		full = ":" + text
+	case strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]"):
+		full = text + ":0"
+	case notIP == nil || !strings.Contains(text, ":"):
+		full = net.JoinHostPort(text, "0")
 	}
 	host, digits, err := net.SplitHostPort(full)
 	if err != nil {
@@ -40,7 +40,7 @@ func Split(s string) (host string, port uint16, err error) {
 	if err != nil {
 		return "", 0, fmt.Errorf("sockets: address %q: %q is not a port: ports are the numbers 0-65535", s, digits)
 	}
-	return host, uint16(n), nil
+	return who + host, uint16(n), nil
 }
 
 func isNumber(s string) bool {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/seed287501ae/sockets/internal/endpoint"
 	"github.com/seed287501ae/sockets/internal/outbox"
+	"github.com/seed287501ae/sockets/internal/page"
+	"github.com/seed287501ae/sockets/internal/slab"
 	"github.com/seed287501ae/sockets/internal/system"
 	"github.com/seed287501ae/sockets/internal/wire"
 )
@@ -44,6 +46,7 @@ type Connection struct {
 	cfg           *Config
 	framer        *Framer
 	wire          *wire.Wire
+	own           slab.Slab // of who receives: payloads that are not lent
 
 	reading chan struct{}  // one slot; holding it is the right to read from conn
 	out     *outbox.Outbox // the right to write to conn
@@ -98,7 +101,7 @@ func newConnection(conn net.Conn, cfg *Config, callback ConnectionCallback) *Con
 	c.framer = NewFramer(c.wire, cfg.Prefix)
 	c.framer.MaxMessage = cfg.MaxMessage
 	c.wire.Begun = c.framer.begun
-	c.out = outbox.New(cfg.MaxQueue, c.framer.WriteMessage, c.framer.write, c.fail, c.halfClose)
+	c.out = outbox.New(cfg.MaxQueue, c.wire.WriteVector, c.fail, c.halfClose)
 	c.pending.Store(2)
 	if callback != nil {
 		c.SetCallback(callback)
@@ -133,11 +136,13 @@ func (c *Connection) SetCallback(callback ConnectionCallback) {
 	go c.deliver(callback)
 }
 
-// Send sends payload as one message. It returns once the kernel has a copy: the
-// payload may be reused, and a later failure is [Connection.Err]. It waits as
-// long as the other end does not keep up: at most [Config.SendTimeout] without
-// one byte taken, which ends the connection. Messages of concurrent Sends never
-// interleave.
+// Send sends payload as one message. It returns once the kernel or the
+// connection has a copy: the payload may be reused, and a later failure is
+// [Connection.Err]. Messages that are sent one right after another, or from a
+// callback while more have arrived, are gathered and leave together: 128 KiB of
+// them at most, and within a millisecond. It waits as long as the other end does
+// not keep up: at most [Config.SendTimeout] without one byte taken, which ends
+// the connection. Messages of concurrent Sends never interleave.
 //
 // A payload over the limit gives [ErrMessageTooBig]; the connection is as good
 // as before. After [Connection.Close] or [Connection.CloseWrite] the error is
@@ -147,7 +152,8 @@ func (c *Connection) Send(payload []byte) error {
 	if err := c.framer.checkLength(len(payload)); err != nil {
 		return err
 	}
-	refused, ok := c.out.Send(payload)
+	var prefix [maxPrefix]byte
+	refused, ok := c.out.Send(appendPrefix(prefix[:0], c.framer.prefix, len(payload)), payload)
 	if ok {
 		return nil
 	}
@@ -171,7 +177,7 @@ func SendAll(payload []byte, to ...*Connection) error {
 			if *frame == nil {
 				*frame = append(appendPrefix(nil, c.framer.prefix, len(payload)), payload...)
 			}
-			if refused, ok := c.out.Enqueue(*frame); refused != nil {
+			if refused, ok := c.out.Enqueue(*frame, ErrSlow); refused != nil {
 				err = overError(refused)
 			} else if !ok {
 				c.abort(ErrSlow)
@@ -218,7 +224,10 @@ func (c *Connection) Receive(ctx context.Context) ([]byte, error) {
 	if ctx.Done() != nil {
 		defer context.AfterFunc(ctx, c.wire.Wake)()
 	}
-	message, err := c.next([]byte{}, stop)
+	message, inPlace, err := c.next([]byte{}, stop)
+	if inPlace {
+		message = c.own.Clone(message)
+	}
 	if err == nil {
 		return message, nil
 	}
@@ -322,11 +331,11 @@ func (c *Connection) deliver(callback ConnectionCallback) {
 		}
 		return nil
 	}
+	c.reading <- struct{}{} // a Receive may have it
+	<-c.reading
 	lent := []byte{}
 	for {
-		c.reading <- struct{}{}
-		payload, err := c.next(lent, stop)
-		<-c.reading
+		payload, inPlace, err := c.arrived(lent, stop)
 		if err == io.EOF {
 			c.end(io.EOF)
 			select {
@@ -341,10 +350,13 @@ func (c *Connection) deliver(callback ConnectionCallback) {
 			c.abort(err)
 			break
 		}
-		callback(EventMessage, payload, c, nil)
-		if c.cfg.LendPayloads && cap(payload) <= keepAtMost {
+		switch {
+		case inPlace && !c.cfg.LendPayloads:
+			payload = c.own.Clone(payload)
+		case !inPlace && c.cfg.LendPayloads && cap(payload) <= keepAtMost:
 			lent = payload[:0]
 		}
+		callback(EventMessage, payload, c, nil)
 	}
 	<-c.ended.c
 	if reason := c.Err(); reason != io.EOF && reason != net.ErrClosed {
@@ -354,15 +366,29 @@ func (c *Connection) deliver(callback ConnectionCallback) {
 	c.release()
 }
 
-// next reads one message and appends it to dst. The caller holds reading, and
-// gives it up when stop returns an error.
-func (c *Connection) next(dst []byte, stop func() error) ([]byte, error) {
+// arrived is next, for the callback. Before it waits for what has not arrived,
+// what the callback sent leaves.
+func (c *Connection) arrived(dst []byte, stop func() error) (message []byte, inPlace bool, err error) {
+	if c.framer.whole() {
+		return c.next(dst, stop)
+	}
+	c.out.Release()
+	c.reading <- struct{}{}
+	message, inPlace, err = c.next(dst, stop)
+	<-c.reading
+	c.out.Hold(c.framer.whole())
+	return message, inPlace, err
+}
+
+// next reads one message, as Framer.next. The caller holds reading, unless the
+// message has been read ahead, and gives it up when stop returns an error.
+func (c *Connection) next(dst []byte, stop func() error) (message []byte, inPlace bool, err error) {
 	c.wire.Stop = stop
-	message, err := c.framer.ReadAppend(dst)
+	message, inPlace, err = c.framer.next(dst)
 	if err == nil {
 		c.wire.Next()
 	}
-	return message, err
+	return message, inPlace, err
 }
 
 // drain discards what arrives until the other end ends. The caller holds
@@ -371,9 +397,10 @@ func (c *Connection) drain() error {
 	if c.half == nil {
 		return nil
 	}
-	scratch := make([]byte, readAhead)
+	scratch := page.Get()
+	defer page.Put(scratch)
 	for {
-		_, err := c.conn.Read(scratch)
+		_, err := c.conn.Read(scratch[:])
 		switch {
 		case err == io.EOF:
 			return nil
@@ -424,7 +451,9 @@ func closeNow(conn net.Conn) {
 func (c *Connection) blame(err error) (first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out.Refuse(err)
+	if c.out.Refuse(err) == ErrSlow {
+		err = ErrSlow // SendAll came first, and is about to say so
+	}
 	if c.err != nil {
 		return false
 	}

@@ -1,7 +1,6 @@
 package sockets
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -13,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/seed287501ae/sockets/internal/guess"
+	"github.com/seed287501ae/sockets/internal/page"
 )
 
 // ErrMessageTooBig is the error of a message longer than its carrier allows: a
@@ -22,9 +22,9 @@ var ErrMessageTooBig = errors.New("sockets: message too big")
 
 const (
 	maxPrefix  = 8
-	maxDefault = 1 << 20  // bytes of a message, where no limit is set
-	readAhead  = 16 << 10 // bytes that a Framer reads at a time, and allocates ahead of what arrived
-	copyAtMost = 8 << 10  // a longer message is not copied behind its prefix
+	maxDefault = 1 << 20   // bytes of a message, where no limit is set
+	readAhead  = page.Size // bytes that a Framer reads at a time, and allocates ahead of what arrived
+	copyAtMost = 8 << 10   // a longer message is not copied behind its prefix
 )
 
 // A Framer cuts a stream into messages, each preceded by its length, as the
@@ -43,7 +43,7 @@ type Framer struct {
 	prefix int
 
 	// Read state.
-	ahead   *bufio.Reader
+	ahead   page.Buffer
 	inBody  bool   // the prefix was read, missing bytes of the body were not
 	missing int    // how many
 	partial []byte // the body so far, when an error came in its middle
@@ -60,7 +60,7 @@ type Framer struct {
 // big-endian; any other panics. The slides use 4.
 func NewFramer(rw io.ReadWriter, prefix int) *Framer {
 	checkPrefix(prefix)
-	return &Framer{rw: rw, prefix: prefix, ahead: bufio.NewReaderSize(rw, readAhead)}
+	return &Framer{rw: rw, prefix: prefix}
 }
 
 func checkPrefix(prefix int) {
@@ -90,19 +90,12 @@ func (f *Framer) WriteMessage(message []byte) error {
 }
 
 // write writes and consumes whole frames, or the parts of one.
-func (f *Framer) write(frames net.Buffers) (err error) {
+func (f *Framer) write(frames net.Buffers) error {
 	if f.writeErr != nil {
 		return f.writeErr
 	}
 	f.vector = frames
-	var n int64
-	if w, ok := f.rw.(interface {
-		WriteVector(*net.Buffers) (int64, error)
-	}); ok {
-		n, err = w.WriteVector(&f.vector)
-	} else {
-		n, err = f.vector.WriteTo(f.rw)
-	}
+	n, err := f.vector.WriteTo(f.rw)
 	if err == nil && len(f.vector) > 0 {
 		err = io.ErrShortWrite
 	}
@@ -134,9 +127,34 @@ func (f *Framer) ReadMessage() ([]byte, error) {
 // only if dst has no room, and then no more than 16 KiB or three times what has
 // really arrived, whatever the prefix announces.
 func (f *Framer) ReadAppend(dst []byte) ([]byte, error) {
-	if err := f.readPrefix(); err != nil {
-		return dst, err
+	message, inPlace, err := f.next(dst)
+	if inPlace {
+		message = append(dst, message...)
 	}
+	return message, err
+}
+
+// next returns the next message: in place, if it lies whole in what was read
+// ahead, where it is good until the next call; else appended to dst.
+func (f *Framer) next(dst []byte) (message []byte, inPlace bool, err error) {
+	if err := f.readPrefix(); err != nil {
+		return dst, false, err
+	}
+	if f.missing <= readAhead && f.partial == nil {
+		unread, err := f.peek(f.missing)
+		if err != nil {
+			return dst, false, inMessage(err)
+		}
+		message, f.inBody = unread[:f.missing:f.missing], false
+		f.ahead.Take(f.missing)
+		return message, true, nil
+	}
+	message, err = f.readLong(dst)
+	return message, false, err
+}
+
+// readLong appends to dst a body that is longer than what is read ahead.
+func (f *Framer) readLong(dst []byte) ([]byte, error) {
 	body := append(dst, f.partial...)
 	f.partial = nil
 	for f.missing > 0 {
@@ -144,19 +162,40 @@ func (f *Framer) ReadAppend(dst []byte) ([]byte, error) {
 			body = slices.Grow(body, min(f.missing, max(readAhead, arrived)))
 		}
 		spare := body[len(body):cap(body)]
-		n, err := f.ahead.Read(spare[:min(len(spare), f.missing)])
+		n, err := f.ahead.Read(f.rw, spare[:min(len(spare), f.missing)])
 		body = body[:len(body)+n]
 		f.missing -= n
-		if n == 0 && err == nil {
-			_, err = f.ahead.Peek(1)
-		}
-		if err != nil && f.missing > 0 {
+		if err != nil {
 			f.partial = slices.Clone(body[len(dst):])
 			return dst, inMessage(err)
 		}
 	}
 	f.inBody = false
 	return body, nil
+}
+
+// peek returns what is unread, once it has n bytes. With an error it has less.
+func (f *Framer) peek(n int) (unread []byte, err error) {
+	for unread = f.ahead.Unread(); len(unread) < n && err == nil; unread = f.ahead.Unread() {
+		if rw, ok := f.rw.(interface{ Fill(*page.Buffer) error }); ok {
+			err = rw.Fill(&f.ahead)
+		} else {
+			err = f.ahead.Fill(f.rw)
+		}
+	}
+	if len(unread) >= n {
+		err = nil
+	}
+	return unread, err
+}
+
+// whole reports whether a whole message has been read ahead, or an error found.
+func (f *Framer) whole() bool {
+	unread := f.ahead.Unread()
+	if f.inBody {
+		return len(unread) >= f.missing
+	}
+	return len(unread) >= f.prefix && uint64(len(unread)-f.prefix) >= length(unread[:f.prefix])
 }
 
 // Messages returns an iterator over the messages to come. It ends where the
@@ -173,32 +212,38 @@ func (f *Framer) Messages() iter.Seq2[[]byte, error] {
 }
 
 // begun reports whether a message has begun to arrive.
-func (f *Framer) begun() bool { return f.inBody || f.ahead.Buffered() > 0 }
+func (f *Framer) begun() bool { return f.inBody || len(f.ahead.Unread()) > 0 }
 
 // readPrefix reads up to the body of a message.
 func (f *Framer) readPrefix() error {
 	if f.inBody || f.readErr != nil {
 		return f.readErr
 	}
-	head, err := f.ahead.Peek(f.prefix)
+	unread, err := f.peek(f.prefix)
 	if err != nil {
-		if len(head) > 0 {
+		if len(unread) > 0 {
 			return inMessage(err)
 		}
 		return err
 	}
-	var wide [maxPrefix]byte
-	copy(wide[maxPrefix-f.prefix:], head)
-	length, limit := binary.BigEndian.Uint64(wide[:]), f.limit()
+	length, limit := length(unread[:f.prefix]), f.limit()
 	if length > uint64(limit) {
-		head, _ = f.ahead.Peek(min(maxPrefix, f.ahead.Buffered()))
+		head := unread[:min(maxPrefix, len(unread))]
 		f.readErr = fmt.Errorf("%w: %d bytes are announced, the limit is %d%s",
 			ErrMessageTooBig, length, limit, guess.Question(head, f.prefix, uint64(limit)))
 		return f.readErr
 	}
-	f.ahead.Discard(f.prefix)
+	f.ahead.Take(f.prefix)
 	f.inBody, f.missing = true, int(length)
 	return nil
+}
+
+// length is what a prefix announces.
+func length(prefix []byte) (n uint64) {
+	for _, b := range prefix {
+		n = n<<8 | uint64(b)
+	}
+	return n
 }
 
 func inMessage(err error) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed287501ae/sockets/internal/endpoint"
 	"github.com/seed287501ae/sockets/internal/roster"
+	"github.com/seed287501ae/sockets/internal/slab"
 	"github.com/seed287501ae/sockets/internal/system"
 )
 
@@ -92,7 +93,7 @@ func (cfg *Config) NewPeer(address string, peers []string) (*Peer, error) {
 func (p *Peer) LocalAddress() Address { return p.self.Address }
 
 // Peers returns the known peers, sorted.
-func (p *Peer) Peers() []Address { return p.peers.Sorted() }
+func (p *Peer) Peers() []Address { return slices.Clone(p.peers.Sorted()) }
 
 // Add makes peers known. The peer itself is never one of them.
 func (p *Peer) Add(peers ...Address) {
@@ -117,7 +118,33 @@ func (p *Peer) Send(payload []byte, to Address) error {
 	if err := p.checkLength(payload); err != nil {
 		return err
 	}
-	return p.send(p.socket.Send, payload, to)
+	to, err := p.destination(to)
+	if err != nil {
+		return err
+	}
+	return explainSend(p.socket.Send(payload, to), payload, to)
+}
+
+// SendRun sends each of payloads as one datagram to one endpoint, in order; the
+// payloads may be reused. That is [Peer.Send] for each of them, but many of equal
+// length cost little more than one, where the system can. If one is too long, or
+// to is no destination, nothing is sent. An error of the system ends the run, and
+// says how many were sent before.
+func (p *Peer) SendRun(payloads [][]byte, to Address) error {
+	for _, payload := range payloads {
+		if err := p.checkLength(payload); err != nil {
+			return err
+		}
+	}
+	to, err := p.destination(to)
+	if err != nil {
+		return err
+	}
+	sent, err := p.socket.SendRun(payloads, to)
+	if err != nil {
+		return fmt.Errorf("%w (after %d of %d datagrams)", explainSend(err, payloads[sent], to), sent, len(payloads))
+	}
+	return nil
 }
 
 // SendAll sends payload to every known peer. It tries them all, whatever
@@ -128,9 +155,11 @@ func (p *Peer) SendAll(payload []byte) error {
 		return err
 	}
 	var errs []error
-	for _, peer := range p.Peers() {
-		if err := p.send(p.socket.TrySend, payload, peer); err != nil {
-			errs = append(errs, err)
+	for peers := p.peers.Sorted(); len(peers) > 0; {
+		sent, err := p.socket.SendAll(payload, peers)
+		if peers = peers[sent:]; err != nil {
+			errs = append(errs, explainSend(err, payload, peers[0]))
+			peers = peers[1:]
 		}
 	}
 	return errors.Join(errs...)
@@ -143,18 +172,22 @@ func (p *Peer) checkLength(payload []byte) error {
 	return nil
 }
 
-func (p *Peer) send(send func([]byte, Address) error, payload []byte, to Address) error {
+// destination returns where a datagram for to goes.
+func (p *Peer) destination(to Address) (Address, error) {
 	if to = p.self.Destination(to); !endpoint.IsComplete(to) {
-		return fmt.Errorf("sockets: send to %v: %w", to, errNoEndpoint)
+		return to, fmt.Errorf("sockets: send to %v: %w", to, errNoEndpoint)
 	}
-	err := send(payload, to)
+	return to, nil
+}
+
+func explainSend(err error, payload []byte, to Address) error {
 	if system.IsTooBig(err) {
 		err = fmt.Errorf("%w: %d bytes, this system or network takes less in a datagram: %w", ErrMessageTooBig, len(payload), err)
 	}
 	if err != nil {
-		return fmt.Errorf("sockets: send to %v: %w", to, err)
+		err = fmt.Errorf("sockets: send to %v: %w", to, err)
 	}
-	return nil
+	return err
 }
 
 // Receive returns the next datagram's payload, which belongs to the caller, and
@@ -273,12 +306,13 @@ func (p *AsyncPeer) deliver(callback MessageCallback) {
 	defer p.done.close()
 	p.reading <- struct{}{}
 	defer func() { <-p.reading }()
+	var owned slab.Slab
 	for {
 		payload, sender, err := p.next(func() error { return nil })
 		switch {
 		case err == nil:
 			if !p.cfg.LendPayloads {
-				payload = slices.Clone(payload)
+				payload = owned.Clone(payload)
 			}
 			callback(payload, sender)
 		case errors.Is(err, ErrPeerUnreachable):

@@ -3,6 +3,8 @@ package endpoint
 import (
 	"net"
 	"net/netip"
+	"sync/atomic"
+	"time"
 )
 
 const (
@@ -18,18 +20,33 @@ type Socket struct {
 
 	udp    *net.UDPConn // PacketConn, if it is the kernel's
 	trier  trier        // PacketConn, if sending there may have to wait
+	fast   fast         // a better way than udp, if there is one
 	buffer []byte       // of Receive
+
+	bounded atomic.Bool // there is a deadline for receiving
+	closed  atomic.Bool // Close was called
 }
 
 type trier interface {
 	TryWriteTo(payload []byte, to net.Addr) (int, error)
 }
 
+// A fast is what a system has for many datagrams at once. What it sends may be
+// less than it is given, and nothing: then the first one goes the ordinary way,
+// which also tells the error.
+type fast interface {
+	sendAll(payload []byte, peers []netip.AddrPort) (sent int)
+	sendRun(payloads [][]byte, to netip.AddrPort) (sent int)
+	receive(careful bool) (payload []byte, sender netip.AddrPort, err error)
+}
+
 // NewSocket returns a socket over conn. Its limit is what conn's method
 // MaxDatagram returns, and 65,507 bytes if it has none.
 func NewSocket(conn net.PacketConn) *Socket {
 	s := &Socket{PacketConn: conn, Limit: maxDatagram}
-	s.udp, _ = conn.(*net.UDPConn)
+	if s.udp, _ = conn.(*net.UDPConn); s.udp != nil {
+		s.fast = newFast(s.udp)
+	}
 	s.trier, _ = conn.(trier)
 	if c, ok := conn.(interface{ MaxDatagram() int }); ok {
 		s.Limit = c.MaxDatagram()
@@ -56,9 +73,68 @@ func (s *Socket) TrySend(payload []byte, to netip.AddrPort) error {
 	return err
 }
 
+// SendAll sends payload to each of the peers in turn, as TrySend does, until one
+// gives an error. It returns to how many it was sent.
+func (s *Socket) SendAll(payload []byte, peers []netip.AddrPort) (sent int, err error) {
+	for sent < len(peers) {
+		n := 0
+		if s.fast != nil {
+			n = s.fast.sendAll(payload, peers[sent:])
+		}
+		if n == 0 {
+			if err := s.TrySend(payload, peers[sent]); err != nil {
+				return sent, err
+			}
+			n = 1
+		}
+		sent += n
+	}
+	return sent, nil
+}
+
+// SendRun sends each of payloads as one datagram, in order, until one gives an
+// error. It returns how many were sent.
+func (s *Socket) SendRun(payloads [][]byte, to netip.AddrPort) (sent int, err error) {
+	for sent < len(payloads) {
+		n := 0
+		if s.fast != nil {
+			n = s.fast.sendRun(payloads[sent:], to)
+		}
+		if n == 0 {
+			if err := s.Send(payloads[sent], to); err != nil {
+				return sent, err
+			}
+			n = 1
+		}
+		sent += n
+	}
+	return sent, nil
+}
+
+// SetReadDeadline bounds Receive, as that of a [net.PacketConn] does.
+func (s *Socket) SetReadDeadline(t time.Time) error {
+	s.bounded.Store(!t.IsZero())
+	return s.PacketConn.SetReadDeadline(t)
+}
+
+// SetDeadline bounds Receive, and sending where that may wait.
+func (s *Socket) SetDeadline(t time.Time) error {
+	s.bounded.Store(!t.IsZero())
+	return s.PacketConn.SetDeadline(t)
+}
+
+// Close closes the packet connection. Nothing is received any more.
+func (s *Socket) Close() error {
+	s.closed.Store(true)
+	return s.PacketConn.Close()
+}
+
 // Receive returns the next datagram, whole, and its sender. The payload is good
 // until the next call. An error may come with the peer that it concerns.
 func (s *Socket) Receive() (payload []byte, sender netip.AddrPort, err error) {
+	if s.fast != nil {
+		return s.fast.receive(s.bounded.Load() || s.closed.Load())
+	}
 	if s.buffer == nil {
 		s.buffer = make([]byte, max(s.Limit, maxReceived))
 	}

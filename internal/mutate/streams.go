@@ -52,9 +52,8 @@ var streamDefects = []defect{
 		{"callback(EventMessage, payload, c, nil)", "c.mu.Lock()\n\t\tcallback(EventMessage, payload, c, nil)\n\t\tc.mu.Unlock()"},
 	}},
 	{"the right to read is kept during a callback", "conn.go", root, []edit{
-		{"payload, err := c.next(lent, stop)\n\t\t<-c.reading\n", "payload, err := c.next(lent, stop)\n"},
-		{"callback(EventMessage, payload, c, nil)", "callback(EventMessage, payload, c, nil)\n\t\t<-c.reading"},
-		{"if err == io.EOF {\n\t\t\tc.end(io.EOF)", "if err != nil {\n\t\t\t<-c.reading\n\t\t}\n\t\tif err == io.EOF {\n\t\t\tc.end(io.EOF)"},
+		{"\t<-c.reading\n\tc.out.Hold", "\tif err != nil {\n\t\t<-c.reading\n\t}\n\tc.out.Hold"},
+		{"\tc.out.Release()\n\tc.reading <- struct{}{}\n", "\tc.out.Release()\n\tselect {\n\tcase c.reading <- struct{}{}:\n\tdefault:\n\t}\n"},
 	}},
 	{"Close does not flush", "conn.go", root, []edit{
 		{"<-c.flushed.c\n\tc.conn.Close()", "c.conn.Close()"},
@@ -69,13 +68,13 @@ var streamDefects = []defect{
 		{"layer.NetConn().Close()", "_ = layer"},
 	}},
 	{"a lent payload is the default", "conn.go", root, []edit{
-		{"if c.cfg.LendPayloads && cap(payload)", "if !c.cfg.LendPayloads && cap(payload)"},
+		{"case inPlace && !c.cfg.LendPayloads:", "case inPlace && c.cfg.LendPayloads:"},
 	}},
 	{"the group's SendAll stops at the first error", "conn.go", root, []edit{
 		{"errs = append(errs, fmt.Errorf(\"sockets: to %v: %w\", c.remote, err))", "return fmt.Errorf(\"sockets: to %v: %w\", c.remote, err)"},
 	}},
 	{"one slow connection makes SendAll wait", "conn.go", root, []edit{
-		{"c.out.Enqueue(*frame)", "c.out.Send(payload)"},
+		{"c.out.Enqueue(*frame, ErrSlow)", "c.out.Send((*frame)[:1], (*frame)[1:])"},
 	}},
 	{"who cannot keep up is skipped, and left with a hole", "conn.go", root, []edit{
 		{"c.abort(ErrSlow)\n", ""},
@@ -87,29 +86,50 @@ var streamDefects = []defect{
 	{"empty messages fill the queue for nothing", "internal/outbox/outbox.go", framed, []edit{
 		{"return len(frame) + 24", "return len(frame)"},
 	}},
-	{"what is queued is overtaken by what is sent", "internal/outbox/outbox.go", framed, []edit{
-		{"if o.flush(); o.broken == nil {", "if o.broken == nil {"},
+	{"a long message overtakes what is gathered", "internal/outbox/outbox.go", framed, []edit{
+		{"case o.writing && !short:", "case !short && o.writing && o.next.size == 0:"},
+	}},
+	{"what Send gathers is the caller's memory", "internal/outbox/outbox.go", framed, []edit{
+		{"\tif short {\n\t\to.next.copy(body)\n\t} else {\n\t\to.next.refer(body)\n\t}\n", "\to.next.refer(body)\n"},
+	}},
+	{"what is gathered has no bound", "internal/outbox/outbox.go", framed, []edit{
+		{"for short && o.writing && o.next.size >= gathered", "for short && o.writing && o.next.size < 0"},
+	}},
+	{"a hold has no end but Release", "internal/outbox/outbox.go", framed, []edit{
+		{"time.AfterFunc(holding, o.overdue)", "time.AfterFunc(holding, func() {})"},
+	}},
+	{"the receiver does not let go of what it holds", "conn.go", framed, []edit{
+		{"\tc.out.Release()\n\tc.reading", "\tc.reading"},
+	}},
+	{"a message that is lent is read over", "internal/page/page.go", framed + " ./internal/page", []edit{
+		{"b.taken += n }", "b.taken += n; b.Release() }"},
+	}},
+	{"a page is used by two at once", "internal/page/page.go", framed + " ./internal/page", []edit{
+		{"Put(b.page)\n\t\t*b = Buffer{err: b.err}", "Put(b.page)"},
+	}},
+	{"a slab is used again", "internal/slab/slab.go", framed + " ./internal/slab", []edit{
+		{"s.free = s.free[n:]", ""},
 	}},
 	{"the stream is half-closed while a Send is under way", "internal/outbox/outbox.go", framed, []edit{
-		{"o.refuse != nil && o.busy == 0 && !o.told", "o.refuse != nil && !o.told"},
+		{"o.refuse != nil && !o.writing && o.waiting == 0", "o.refuse != nil"},
 	}},
 	{"a Send follows a write that failed", "internal/outbox/outbox.go", framed, []edit{
-		{"o.flush(); o.broken == nil {", "o.flush(); true {"},
+		{"\t\to.broken = err\n", ""},
 	}},
 
 	{"FrameTimeout counts callbacks too", "internal/wire/wire.go", framed, []edit{
 		{"\n// Next begins", "\nvar began = make(map[*Wire]time.Time)\n\n// Next begins"},
 		{"func (w *Wire) Next() { w.spent = 0 }", "func (w *Wire) Next() { w.spent = 0; began[w] = time.Now() }"},
-		{"w.spent += time.Since(start)", "w.spent += time.Since(start)\n\t\tif at, ok := began[w]; ok {\n\t\t\tw.spent = time.Since(at)\n\t\t}"},
+		{"w.spent += time.Since(w.since)", "w.spent += time.Since(w.since)\n\t\tif at, ok := began[w]; ok {\n\t\t\tw.spent = time.Since(at)\n\t\t}"},
 	}},
 	{"FrameTimeout is not reset after a message", "internal/wire/wire.go", framed, []edit{
 		{"func (w *Wire) Next() { w.spent = 0 }", "func (w *Wire) Next() {}"},
 	}},
 	{"FrameTimeout begins anew with each byte", "internal/wire/wire.go", framed, []edit{
-		{"case !errors.Is(err, os.ErrDeadlineExceeded):\n", "case !errors.Is(err, os.ErrDeadlineExceeded):\n\t\t\tw.spent = 0\n"},
+		{"case err == nil || !errors.Is(err, os.ErrDeadlineExceeded):\n", "case err == nil || !errors.Is(err, os.ErrDeadlineExceeded):\n\t\tw.spent = 0\n"},
 	}},
 	{"FrameTimeout applies before a message has begun", "internal/wire/wire.go", framed, []edit{
-		{"limit, inFrame := w.Idle, w.Begun()\n\tif inFrame {", "limit, inFrame := w.Idle, w.Begun()\n\tif true {"},
+		{"if w.limit = w.Idle; inFrame {", "if w.limit = w.Idle; true {"},
 	}},
 	{"there is no SendTimeout", "internal/wire/wire.go", framed, []edit{
 		{"if w.Send > 0 {", "if w.Send < 0 {"},

@@ -1,78 +1,164 @@
 // Package outbox lets many goroutines send over one stream.
+//
+// A system call for each message is what makes naive programs slow: it costs
+// twenty times what the message does. So messages are gathered, and leave
+// together:
+//
+//   - A lone message is written by who sends it, at once: nobody waits.
+//   - While a write is under way, what is sent is gathered; who writes, writes
+//     that next. A goroutine does so, which lives as long as there is something.
+//   - Who sends again just after a write is in a burst: the goroutine writes,
+//     and the next messages are gathered behind its back.
+//   - The receiver of a stream holds what its callbacks send, until it has
+//     handled all that has arrived; at most for a millisecond.
+//
+// 64 connections that echo 64 messages each: 5.3 million a second, against 0.3
+// with one write for each message.
 package outbox
 
 import (
 	"cmp"
 	"net"
+	"runtime"
 	"sync"
+	"time"
+
+	"github.com/seed287501ae/sockets/internal/page"
+)
+
+const (
+	longest  = 8 << 10              // bytes of a message that Send copies
+	copied   = 1 << 10              // bytes of a frame that Enqueue copies
+	gathered = 128 << 10            // bytes after which Send waits
+	burst    = 5 * time.Microsecond // after a write, in which one more message begins a burst
+	holding  = time.Millisecond     // at most
 )
 
 // An Outbox is the right to write to a stream. One goroutine writes at a time;
-// what is queued goes before what is sent after it; and nothing follows a write
-// that failed: a stream never has a hole.
+// messages leave in the order in which they were sent or queued; and nothing
+// follows a write that failed: a stream never has a hole.
 //
 // The functions that it is made of are called with no lock held.
 type Outbox struct {
-	message func(message []byte) error
-	frames  func(frames net.Buffers) error
-	failed  func(err error)
-	idle    func()
-	max     int
+	write  func(frames *net.Buffers) (int64, error)
+	failed func(err error)
+	idle   func()
+	max    int
 
-	writing chan struct{} // one slot; holding it is the right to write
-	broken  error         // of the first write that failed; of who holds writing
+	vector net.Buffers // of who writes
 
-	mu     sync.Mutex // guards what follows
-	refuse error      // the answer to who wants to send; nil as long as all are welcome
-	told   bool       // idle was called
-	busy   int        // Sends under way, and goroutines that empty the queue
-	queue  [][]byte   // frames that are not being written yet
-	queued int        // cost of those that are not written yet
+	mu      sync.Mutex // guards what follows
+	refuse  error      // the answer to who wants to send; nil as long as all are welcome
+	broken  error      // of the write that failed
+	told    bool       // idle was called
+	writing bool       // somebody writes, or is about to
+	held    hold
+	next    batch         // what is gathered
+	spare   batch         // empty, to gather in while next is written
+	queued  int           // cost of what Enqueue took and is not written yet
+	waiting int           // Sends that wait
+	room    chan struct{} // closed when those that wait for room should look again, or nil
+	wrote   time.Time     // when a write ended
+	due     *time.Timer   // ends a hold
+	armed   bool          // it is running
 }
 
-// New returns an Outbox that writes a message by message and what was queued by
-// frames. It calls failed with the first error of either, for everyone who waits
-// to send behind it, and idle once: when sending
-// is refused and nobody sends any more. A max that is positive bounds the bytes
-// of the queue, where a frame counts 24 more than it has; one that is alone may
+// A hold is what becomes of messages while callbacks of the receiver run.
+type hold byte
+
+const (
+	free   hold = iota // none runs
+	single             // it handles the only message that has arrived
+	many               // there are more
+)
+
+// New returns an Outbox that writes by write, which consumes the frames. It
+// calls failed with the error of a write, and idle once: when sending is refused
+// and nothing is left to be written. A max that is positive bounds the bytes that
+// Enqueue queues, where a frame counts 24 more than it has; one that is alone may
 // be longer.
-func New(max int, message func([]byte) error, frames func(net.Buffers) error, failed func(error), idle func()) *Outbox {
-	return &Outbox{max: max, message: message, frames: frames, failed: failed, idle: idle, writing: make(chan struct{}, 1)}
+func New(max int, write func(*net.Buffers) (int64, error), failed func(error), idle func()) *Outbox {
+	return &Outbox{max: max, write: write, failed: failed, idle: idle}
 }
 
-// Send waits for its turn and writes a message. It returns why sending is
-// refused, or that the write failed, after failed was told.
-func (o *Outbox) Send(message []byte) (refused error, ok bool) {
+// Send sends a frame: head and body. It returns once both have been written or
+// copied, for which it may wait. It returns why sending is refused, or that the
+// write failed, after failed was told.
+func (o *Outbox) Send(head, body []byte) (refused error, ok bool) {
+	short := len(body) <= longest
 	o.mu.Lock()
-	if refused = o.refuse; refused == nil {
-		o.busy++
-	}
-	o.mu.Unlock()
-	if refused != nil {
+	if refused = o.refuse; refused != nil {
+		o.mu.Unlock()
 		return refused, false
 	}
-	defer o.leave()
-	o.writing <- struct{}{}
-	defer func() { <-o.writing }()
-	if o.flush(); o.broken == nil {
-		o.broken = o.message(message)
+	for short && o.writing && o.next.size >= gathered && o.broken == nil {
+		if o.room == nil {
+			o.room = make(chan struct{})
+		}
+		o.waitLocked(o.room)
 	}
-	return nil, o.check()
+	if o.broken != nil {
+		o.mu.Unlock()
+		o.Settle()
+		return nil, false
+	}
+	o.next.copy(head)
+	if short {
+		o.next.copy(body)
+	} else {
+		o.next.refer(body)
+	}
+	switch {
+	case o.writing && !short:
+		written := make(chan struct{})
+		o.next.written = append(o.next.written, written)
+		o.waitLocked(written)
+		ok = o.broken == nil
+		o.mu.Unlock()
+		o.Settle()
+		return nil, ok
+	case o.writing:
+		o.mu.Unlock()
+		return nil, true
+	case short && o.holdsLocked():
+		o.mu.Unlock()
+		return nil, true
+	}
+	o.writing = true
+	inBurst := short && o.burstLocked()
+	o.mu.Unlock()
+	if inBurst {
+		go o.empty()
+		return nil, true
+	}
+	return nil, o.flush()
 }
 
-// Enqueue queues a frame and does not wait. It returns why sending is refused,
-// or that the queue is full.
-func (o *Outbox) Enqueue(frame []byte) (refused error, ok bool) {
+// Enqueue queues a frame and does not wait. The frame must not change any more.
+// It returns why sending is refused, or that the queue is full: then full is the
+// answer to who wants to send from now on.
+func (o *Outbox) Enqueue(frame []byte, full error) (refused error, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	first := o.queued == 0
-	if full := !first && o.max > 0 && o.queued+cost(frame) > o.max; full || o.refuse != nil {
+	if o.refuse != nil {
 		return o.refuse, false
 	}
-	o.queue = append(o.queue, frame)
+	if o.queued > 0 && o.max > 0 && o.queued+cost(frame) > o.max {
+		o.refuse = full
+		return nil, false
+	}
+	if o.broken != nil {
+		return nil, true
+	}
+	if len(frame) <= copied {
+		o.next.copy(frame)
+	} else {
+		o.next.refer(frame)
+	}
+	o.next.queued += cost(frame)
 	o.queued += cost(frame)
-	if first {
-		o.busy++
+	if !o.writing && !o.holdsLocked() {
+		o.writing = true
 		go o.empty()
 	}
 	return nil, true
@@ -80,6 +166,36 @@ func (o *Outbox) Enqueue(frame []byte) (refused error, ok bool) {
 
 // cost is what a frame in the queue takes, also an empty one.
 func cost(frame []byte) int { return len(frame) + 24 }
+
+// Hold says that the receiver begins to handle what has arrived, with more than
+// one message or not: what is sent meanwhile may be gathered, until Release.
+func (o *Outbox) Hold(more bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.held = single; more {
+		o.held = many
+	}
+}
+
+// Release ends a hold: what is gathered is written. That may wait for the other
+// end, as Send does, but not for what Enqueue queued.
+func (o *Outbox) Release() {
+	o.mu.Lock()
+	o.held = free
+	if o.armed {
+		o.armed = false
+		o.due.Stop()
+	}
+	write, queued := !o.writing && o.next.size > 0, o.queued > 0
+	o.writing = o.writing || write
+	o.mu.Unlock()
+	switch {
+	case write && queued:
+		go o.empty()
+	case write:
+		o.flush()
+	}
+}
 
 // Refuse makes reason the answer to who wants to send, unless there is one
 // already, and returns the one in force. Settle is to follow.
@@ -93,64 +209,177 @@ func (o *Outbox) Refuse(reason error) error {
 // Settle calls idle if it is time.
 func (o *Outbox) Settle() {
 	o.mu.Lock()
-	due := o.refuse != nil && o.busy == 0 && !o.told
-	o.told = o.told || due
+	over := o.refuse != nil && !o.writing && o.waiting == 0
+	left := over && o.next.size > 0
+	last := over && !left && !o.told
+	o.writing = o.writing || left
+	o.told = o.told || last
 	o.mu.Unlock()
-	if due {
+	switch {
+	case left:
+		go o.empty()
+	case last:
 		o.idle()
 	}
 }
 
-// Err is the error of the write that failed, if one did, once idle was called.
-func (o *Outbox) Err() error { return o.broken }
+// Err is the error of the write that failed, if one did.
+func (o *Outbox) Err() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.broken
+}
 
-// empty writes the queue until nothing is left of it.
+// holdsLocked reports whether what is gathered may wait for Release.
+func (o *Outbox) holdsLocked() bool {
+	if o.held == free || o.refuse != nil || o.next.size >= gathered || o.held == single && !o.burstLocked() {
+		return false
+	}
+	if !o.armed {
+		o.armed = true
+		if o.due == nil {
+			o.due = time.AfterFunc(holding, o.overdue)
+		} else {
+			o.due.Reset(holding)
+		}
+	}
+	return true
+}
+
+// overdue ends a hold that has lasted too long.
+func (o *Outbox) overdue() {
+	o.mu.Lock()
+	write := o.armed && !o.writing && o.next.size > 0
+	if o.armed {
+		o.armed, o.held = false, free
+	}
+	o.writing = o.writing || write
+	o.mu.Unlock()
+	if write {
+		o.empty()
+	}
+}
+
+func (o *Outbox) burstLocked() bool { return time.Since(o.wrote) < burst }
+
+// waitLocked waits for c, for somebody who is sending.
+func (o *Outbox) waitLocked(c <-chan struct{}) {
+	o.waiting++
+	o.mu.Unlock()
+	<-c
+	o.mu.Lock()
+	o.waiting--
+}
+
+// empty writes until nothing is left. Before each write others may run, who may
+// have more to send. The caller has set writing.
 func (o *Outbox) empty() {
-	defer o.leave()
-	for more := true; more; {
-		o.writing <- struct{}{}
-		more = o.flush()
-		more = o.check() && more
-		<-o.writing
+	runtime.Gosched()
+	for o.pass() {
+		runtime.Gosched()
 	}
 }
 
-// flush writes what is in the queue now, and reports whether more came since.
-// The caller holds writing.
-func (o *Outbox) flush() (more bool) {
+// flush writes what is gathered, and leaves what came meanwhile to a goroutine.
+// It reports whether the write succeeded. The caller has set writing.
+func (o *Outbox) flush() (ok bool) {
+	if o.pass() {
+		go o.empty()
+	}
+	return o.Err() == nil
+}
+
+// pass writes what is gathered, and reports whether more came since. If not,
+// nobody writes any more. The caller has set writing.
+func (o *Outbox) pass() (more bool) {
 	o.mu.Lock()
-	frames := o.queue
-	o.queue = nil
+	b := o.next
+	o.next, o.spare = o.spare, batch{}
+	o.freeRoomLocked()
 	o.mu.Unlock()
-	size := 0
-	for _, frame := range frames {
-		size += cost(frame)
-	}
-	if size > 0 && o.broken == nil {
-		o.broken = o.frames(frames)
-	}
+	o.vector = b.parts
+	_, err := o.write(&o.vector)
+	now := time.Now()
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.queued -= size
-	return o.queued > 0
-}
-
-// check tells of a write that failed, after which the queue is of no use. The
-// caller holds writing.
-func (o *Outbox) check() bool {
-	if o.broken == nil {
-		return true
+	if err != nil {
+		o.broken = err
+		o.mu.Unlock()
+		o.failed(err)
+		o.mu.Lock()
+		b.written = append(b.written, o.next.written...)
+		b.queued += o.next.queued
+		o.next.empty()
+		o.freeRoomLocked()
 	}
-	o.failed(o.broken)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.queue, o.queued = nil, 0
-	return false
-}
-
-func (o *Outbox) leave() {
-	o.mu.Lock()
-	o.busy--
+	for _, c := range b.written {
+		close(c)
+	}
+	o.wrote = now
+	o.queued -= b.queued
+	b.empty()
+	o.spare = b
+	more = o.next.size > 0
+	o.writing = more
 	o.mu.Unlock()
-	o.Settle()
+	if !more {
+		o.Settle()
+	}
+	return more
+}
+
+func (o *Outbox) freeRoomLocked() {
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
+	}
+}
+
+// A batch is frames that leave together: short ones are copied, one behind
+// another, into pages.
+type batch struct {
+	parts   net.Buffers
+	pages   []*page.Page
+	used    int             // bytes of the last page
+	grows   bool            // the last part ends where the last page is used
+	size    int             // bytes of all parts
+	queued  int             // cost of what Enqueue took
+	written []chan struct{} // to be closed when the parts are not needed any more
+}
+
+// copy copies p, of at most a page, behind what is there.
+func (b *batch) copy(p []byte) {
+	if len(b.pages) == 0 || page.Size-b.used < len(p) {
+		b.pages = append(b.pages, page.Get())
+		b.used, b.grows = 0, false
+	}
+	last := b.pages[len(b.pages)-1]
+	if !b.grows {
+		b.parts = append(b.parts, last[b.used:b.used])
+		b.grows = true
+	}
+	part := &b.parts[len(b.parts)-1]
+	*part = append(*part, p...)
+	b.used += len(p)
+	b.size += len(p)
+}
+
+// refer puts p itself behind what is there.
+func (b *batch) refer(p []byte) {
+	b.parts = append(b.parts, p)
+	b.grows = false
+	b.size += len(p)
+}
+
+// empty gives the memory back, but for a little.
+func (b *batch) empty() {
+	const few = 64 // parts
+	for _, p := range b.pages {
+		page.Put(p)
+	}
+	clear(b.parts)
+	clear(b.pages)
+	parts, pages := b.parts[:0], b.pages[:0]
+	if *b = (batch{}); cap(parts) <= few && cap(pages) <= few {
+		b.parts, b.pages = parts, pages
+	}
 }

@@ -22,36 +22,45 @@ const silence = 15 * time.Minute // after which a learnt peer may give way
 type Roster struct {
 	most int
 
-	mu    sync.Mutex                       // guards what follows
-	peers map[netip.AddrPort]*list.Element // that of heard, nil for those that were told of
-	heard list.List                        // learnt peers, the most silent first
+	start time.Time
+
+	mu     sync.Mutex                       // guards what follows
+	peers  map[netip.AddrPort]*list.Element // that of heard, nil for those that were told of
+	heard  list.List                        // of *learnt, the most silent first
+	sorted []netip.AddrPort                 // what Sorted returned last, nil after a change
 }
 
 // A learnt is a peer, and when it was last heard.
 type learnt struct {
 	peer netip.AddrPort
-	at   time.Time
+	at   time.Duration // since start
 }
 
 // New returns an empty roster that learns most peers, and any number of them
 // if most is not positive.
 func New(most int) *Roster {
-	return &Roster{most: most, peers: make(map[netip.AddrPort]*list.Element)}
+	return &Roster{most: most, start: time.Now(), peers: make(map[netip.AddrPort]*list.Element)}
 }
 
-// Sorted returns the peers, sorted.
+// Sorted returns the peers, sorted. The slice is never written to again, by
+// nobody: until the peers change, the next call returns it too.
 func (r *Roster) Sorted() []netip.AddrPort {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(r.peers), netip.AddrPort.Compare)
+	if r.sorted == nil {
+		r.sorted = slices.SortedFunc(maps.Keys(r.peers), netip.AddrPort.Compare)
+	}
+	return r.sorted
 }
 
 // Add tells of a peer. One that was learnt counts as learnt no more.
 func (r *Roster) Add(peer netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.removeLocked(peer)
-	r.peers[peer] = nil
+	if entry, known := r.peers[peer]; !known || entry != nil {
+		r.removeLocked(peer)
+		r.peers[peer] = nil
+	}
 }
 
 // Remove forgets a peer.
@@ -62,18 +71,22 @@ func (r *Roster) Remove(peer netip.AddrPort) {
 }
 
 // Learn says that peer was heard just now. It is in the roster afterwards if
-// there is room.
+// there is room. One that is known costs no memory.
 func (r *Roster) Learn(peer netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
 	entry, known := r.peers[peer]
+	if known && entry == nil {
+		return
+	}
+	now := time.Since(r.start)
 	switch {
-	case entry != nil:
-		entry.Value = learnt{peer, now}
+	case known:
+		entry.Value.(*learnt).at = now
 		r.heard.MoveToBack(entry)
-	case !known && r.makeRoomLocked(now):
-		r.peers[peer] = r.heard.PushBack(learnt{peer, now})
+	case r.makeRoomLocked(now):
+		r.peers[peer] = r.heard.PushBack(&learnt{peer, now})
+		r.sorted = nil
 	}
 }
 
@@ -82,16 +95,17 @@ func (r *Roster) removeLocked(peer netip.AddrPort) {
 		r.heard.Remove(entry)
 	}
 	delete(r.peers, peer)
+	r.sorted = nil
 }
 
 // makeRoomLocked reports whether one more may be learnt, for which the most
 // silent peer gives way if it has to.
-func (r *Roster) makeRoomLocked(now time.Time) bool {
+func (r *Roster) makeRoomLocked(now time.Duration) bool {
 	if r.most <= 0 || r.heard.Len() < r.most {
 		return true
 	}
-	quietest := r.heard.Front().Value.(learnt)
-	if now.Sub(quietest.at) < silence {
+	quietest := r.heard.Front().Value.(*learnt)
+	if now-quietest.at < silence {
 		return false
 	}
 	r.removeLocked(quietest.peer)

@@ -26,17 +26,53 @@ func wantPorts(t *testing.T, r *roster.Roster, want ...uint16) {
 	}
 }
 
-func TestSortedIsASortedCopy(t *testing.T) {
+func TestSortedIsSorted(t *testing.T) {
 	r := roster.New(1)
 	wantPorts(t, r)
 	for _, port := range []int{3, 1, 2, 3} {
 		r.Add(peer(port))
 	}
-	r.Sorted()[0] = peer(9)
 	wantPorts(t, r, 1, 2, 3)
 	r.Remove(peer(2))
 	r.Remove(peer(4))
 	wantPorts(t, r, 1, 3)
+}
+
+// Who goes through the peers while they change sees them as they were.
+func TestSortedStaysAsItWas(t *testing.T) {
+	r := roster.New(1)
+	for port := range 9 {
+		r.Add(peer(1 + port))
+	}
+	before := r.Sorted()
+	kept := slices.Clone(before)
+	r.Remove(peer(1))
+	r.Add(peer(100))
+	r.Learn(peer(200))
+	r.Sorted()
+	if !slices.Equal(before, kept) {
+		t.Errorf("what Sorted returned became %v, want %v", before, kept)
+	}
+	wantPorts(t, r, 2, 3, 4, 5, 6, 7, 8, 9, 100, 200)
+}
+
+func TestWhatIsKnownCostsNoMemory(t *testing.T) {
+	r := roster.New(2)
+	r.Add(peer(1))
+	for name, call := range map[string]func(){
+		"Learn of one that was told of":   func() { r.Learn(peer(1)) },
+		"Learn of one that was learnt":    func() { r.Learn(peer(2)) },
+		"Learn of two in turn":            func() { r.Learn(peer(2)); r.Learn(peer(3)) },
+		"Learn of one who finds no room":  func() { r.Learn(peer(4)) },
+		"Add of one that was told of":     func() { r.Add(peer(1)); r.Sorted() },
+		"Sorted, as long as all are here": func() { r.Sorted() },
+	} {
+		r.Learn(peer(2))
+		r.Learn(peer(3))
+		if allocs := testing.AllocsPerRun(100, call); allocs != 0 {
+			t.Errorf("%s: %v allocations, want 0", name, allocs)
+		}
+	}
 }
 
 func TestLearnIsBounded(t *testing.T) {

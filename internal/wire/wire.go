@@ -31,6 +31,12 @@ type Wire struct {
 	// Read state.
 	spent   time.Duration // reading a message, or waiting for it to begin
 	inFrame bool          // the time was spent on a message that has begun
+	limit   time.Duration // of this Read
+	since   time.Time     // when the wait under way began, or zero
+	in      fastReader
+
+	// Write state.
+	out fastWriter
 }
 
 // Wake makes who reads ask Stop whether to stop. It may be called at any time.
@@ -42,44 +48,71 @@ func (w *Wire) Wake() {
 // Next begins to count the time of another message.
 func (w *Wire) Next() { w.spent = 0 }
 
-// Read returns Stop's error as soon as there is one. Only time spent in Read
-// counts: what passes between two calls is the program's.
-func (w *Wire) Read(p []byte) (int, error) {
-	limit, inFrame := w.Idle, w.Begun()
-	if inFrame {
-		limit = w.Frame
+// read is Read of any stream.
+func (w *Wire) read(p []byte) (int, error) {
+	w.begin()
+	for {
+		if err := w.await(); err != nil {
+			return 0, err
+		}
+		n, err := w.Conn.Read(p)
+		switch err = w.overdue(err); {
+		case n > 0 && errors.Is(err, os.ErrDeadlineExceeded):
+			return n, nil
+		case err != errAgain:
+			return n, err
+		}
+	}
+}
+
+var errAgain = fmt.Errorf("wire: read again: %w", os.ErrDeadlineExceeded)
+
+// begin finds the time that there is to read.
+func (w *Wire) begin() {
+	w.since = time.Time{}
+	inFrame := w.Begun()
+	if w.limit = w.Idle; inFrame {
+		w.limit = w.Frame
 	}
 	if inFrame != w.inFrame {
 		w.inFrame, w.spent = inFrame, 0
 	}
-	for {
-		start := time.Now()
-		if limit > 0 {
+}
+
+// await makes ready to wait: a deadline, where there is a limit. It returns
+// Stop's error.
+func (w *Wire) await() error {
+	if w.limit > 0 {
+		if w.since.IsZero() {
+			w.since = time.Now()
 			w.dated.Store(true)
-			w.Conn.SetReadDeadline(start.Add(limit - w.spent))
-		} else if w.dated.Swap(false) {
-			w.Conn.SetReadDeadline(time.Time{})
+			w.Conn.SetReadDeadline(w.since.Add(w.limit - w.spent))
 		}
-		if err := w.Stop(); err != nil {
-			return 0, err
-		}
-		n, err := w.Conn.Read(p)
-		w.spent += time.Since(start)
-		switch {
-		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return n, err
-		case n > 0:
-			return n, nil
-		case limit <= 0 || w.spent < limit:
-			w.dated.Store(true)
-		case inFrame:
-			return 0, fmt.Errorf("sockets: a message did not arrive whole within %v (Config.FrameTimeout): "+
-				"is the other end slow, or its prefix of another width? %w", limit, err)
-		default:
-			return 0, fmt.Errorf("sockets: no message within %v (Config.IdleTimeout): "+
-				"has the other end gone, or nothing to say? %w", limit, err)
-		}
+	} else if w.dated.Swap(false) {
+		w.Conn.SetReadDeadline(time.Time{})
 	}
+	return w.Stop()
+}
+
+// overdue returns the error of Read where that of Conn is err: errAgain, if it
+// is a deadline that tells nothing. The wait is over.
+func (w *Wire) overdue(err error) error {
+	if !w.since.IsZero() {
+		w.spent += time.Since(w.since)
+		w.since = time.Time{}
+	}
+	switch {
+	case err == nil || !errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case w.limit <= 0 || w.spent < w.limit:
+		w.dated.Store(true)
+		return errAgain
+	case w.inFrame:
+		return fmt.Errorf("sockets: a message did not arrive whole within %v (Config.FrameTimeout): "+
+			"is the other end slow, or its prefix of another width? %w", w.limit, err)
+	}
+	return fmt.Errorf("sockets: no message within %v (Config.IdleTimeout): "+
+		"has the other end gone, or nothing to say? %w", w.limit, err)
 }
 
 func (w *Wire) Write(p []byte) (int, error) {
@@ -92,16 +125,14 @@ func (w *Wire) Write(p []byte) (int, error) {
 // was cut short says how much it took. Of a Conn that takes more than it has sent,
 // and tells how much by Unsent, it also waits until that is nothing.
 func (w *Wire) WriteVector(vector *net.Buffers) (n int64, err error) {
-	_, system := w.Conn.(*net.TCPConn)
+	tcp, system := w.Conn.(*net.TCPConn)
 	unsent := w.unsent()
 	for (len(*vector) > 0 || unsent > 0) && err == nil {
-		if w.Send > 0 {
-			w.Conn.SetWriteDeadline(time.Now().Add(w.Send))
-		}
 		var m int64
 		if system {
-			m, err = vector.WriteTo(w.Conn)
+			m, err = w.writeTCP(tcp, vector)
 		} else {
+			w.limitWrite()
 			m, err = writePiece(w.Conn, vector)
 		}
 		n += m
@@ -116,6 +147,13 @@ func (w *Wire) WriteVector(vector *net.Buffers) (n int64, err error) {
 		}
 	}
 	return n, err
+}
+
+// limitWrite gives the wait for the next byte to be taken its time.
+func (w *Wire) limitWrite() {
+	if w.Send > 0 {
+		w.Conn.SetWriteDeadline(time.Now().Add(w.Send))
+	}
 }
 
 func (w *Wire) unsent() int64 {

@@ -1,0 +1,171 @@
+//go:build unix && !plain
+
+package wire
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/seed287501ae/sockets/internal/page"
+)
+
+// The fast paths speak to the kernel themselves, where a stream is its own: they
+// try first, and make ready to wait only if they have to. So a connection that
+// waits has no memory to read into, which is what most of ten thousand do; and
+// who finds data, or room, at once sets no deadline and reads no clock, which
+// would cost half as much as the system call.
+
+// A fastReader is what a Wire keeps to read a TCP connection.
+type fastReader struct {
+	raw  syscall.RawConn
+	try  func(fd uintptr) (done bool)
+	p    []byte       // where to read into; nil: the room of into
+	into *page.Buffer // released while there is nothing to read
+	n    int
+	err  error
+}
+
+// Read returns Stop's error as soon as there is one. Only time spent in Read
+// counts: what passes between two calls is the program's.
+func (w *Wire) Read(p []byte) (int, error) {
+	if tcp, ok := w.Conn.(*net.TCPConn); ok {
+		return w.readTCP(tcp, p)
+	}
+	return w.read(p)
+}
+
+// Fill reads into b, once there is something to read: until then it is released.
+func (w *Wire) Fill(b *page.Buffer) error {
+	tcp, ok := w.Conn.(*net.TCPConn)
+	if !ok {
+		return b.Fill(w)
+	}
+	w.in.into = b
+	n, err := w.readTCP(tcp, nil)
+	b.Added(n)
+	return err
+}
+
+// readTCP reads into p, or else into the room of w.in.into.
+func (w *Wire) readTCP(tcp *net.TCPConn, p []byte) (n int, err error) {
+	if w.in.raw == nil {
+		if w.in.raw, err = tcp.SyscallConn(); err != nil {
+			return 0, err
+		}
+		w.in.try = w.tryRead
+	}
+	w.in.p = p
+	w.begin()
+	for {
+		if err := w.Stop(); err != nil {
+			return 0, err
+		}
+		w.in.n, w.in.err = 0, nil
+		err := w.overdue(w.in.raw.Read(w.in.try))
+		if err == nil {
+			return w.in.n, w.in.err
+		} else if err != errAgain {
+			return 0, err
+		}
+		if w.dated.Swap(false) {
+			w.Conn.SetReadDeadline(time.Time{})
+		}
+	}
+}
+
+func (w *Wire) tryRead(fd uintptr) (done bool) {
+	for {
+		p := w.in.p
+		if p == nil {
+			p = w.in.into.Room()
+		}
+		n, err := syscall.Read(int(fd), p)
+		switch err {
+		case nil:
+			if w.in.n = n; n == 0 {
+				w.in.err = io.EOF
+			}
+			return true
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			if w.in.p == nil {
+				w.in.into.Release()
+			}
+			w.in.err = w.await()
+			return w.in.err != nil
+		default:
+			w.in.err = opError("read", w.Conn, err)
+			return true
+		}
+	}
+}
+
+// A fastWriter is what a Wire keeps to write to a TCP connection.
+type fastWriter struct {
+	raw   syscall.RawConn
+	try   func(fd uintptr) (done bool)
+	rest  []byte
+	tried bool
+	dated bool  // a wait has its deadline
+	err   error // of the system
+}
+
+// writeTCP writes vector, and consumes what was taken.
+func (w *Wire) writeTCP(tcp *net.TCPConn, vector *net.Buffers) (n int64, err error) {
+	if len(*vector) > 1 {
+		w.limitWrite()
+		return vector.WriteTo(tcp)
+	}
+	if w.out.raw == nil {
+		if w.out.raw, err = tcp.SyscallConn(); err != nil {
+			return 0, err
+		}
+		w.out.try = w.tryWrite
+	}
+	whole := (*vector)[0]
+	w.out.rest, w.out.tried, w.out.dated, w.out.err = whole, false, false, nil
+	err = w.out.raw.Write(w.out.try)
+	if err != nil && !w.out.tried { // maybe a deadline of an earlier write
+		w.Conn.SetWriteDeadline(time.Time{})
+		err = w.out.raw.Write(w.out.try)
+	}
+	if err == nil {
+		err = w.out.err
+	}
+	if (*vector)[0] = w.out.rest; len(w.out.rest) == 0 {
+		*vector = (*vector)[1:]
+	}
+	n = int64(len(whole) - len(w.out.rest))
+	w.out.rest = nil
+	return n, err
+}
+
+func (w *Wire) tryWrite(fd uintptr) (done bool) {
+	w.out.tried = true
+	for len(w.out.rest) > 0 {
+		n, err := syscall.Write(int(fd), w.out.rest)
+		switch err {
+		case nil:
+			w.out.rest = w.out.rest[n:]
+			w.out.dated = false
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			if !w.out.dated {
+				w.out.dated = true
+				w.limitWrite()
+			}
+			return false
+		default:
+			w.out.err = opError("write", w.Conn, err)
+			return true
+		}
+	}
+	return true
+}
+
+func opError(op string, conn net.Conn, err error) error {
+	return &net.OpError{Op: op, Net: "tcp", Source: conn.LocalAddr(), Addr: conn.RemoteAddr(), Err: os.NewSyscallError(op, err)}
+}

@@ -424,8 +424,8 @@
 //     and [AsyncPeer.Done] tells when.
 //   - A Connection with a callback has one, which receives. It ends with the
 //     connection, and [Connection.Done] tells when.
-//   - A Connection to which SendAll sends has one as long as something is in the
-//     queue, for a moment maybe two. Close waits for them.
+//   - A Connection to which SendAll sends, or Send in a burst, has one as long as
+//     something is gathered to be written. Close waits for it.
 //   - A Connection that cannot send any more, because a write failed, has one for
 //     as long as something may still be received: CloseTimeout at most.
 //   - A Server with a callback has one, which accepts. It ends with Close, and
@@ -435,8 +435,8 @@
 //     event. It waits for them.
 //   - A timeout or a context that ends runs one for a moment.
 //
-// A Peer, and a Connection without a callback, have none: Receive runs where it
-// is called.
+// A Peer has none, nor has a Connection without a callback to receive: Receive
+// runs where it is called.
 //
 // # Half-close and closing
 //

@@ -58,7 +58,7 @@ type Outbox struct {
 	queued  int           // cost of what Enqueue took and is not written yet
 	waiting int           // Sends that wait
 	room    chan struct{} // closed when those that wait for room should look again, or nil
-	wrote   time.Time     // when a write ended
+	wrote   time.Duration // when a write ended, by clock
 	due     *time.Timer   // ends a hold
 	armed   bool          // it is running
 }
@@ -68,8 +68,8 @@ type hold byte
 
 const (
 	free   hold = iota // none runs
-	single             // it handles the only message that has arrived
-	many               // there are more
+	single             // for the only message that has arrived, which sent nothing yet
+	many               // there is more to come
 )
 
 // New returns an Outbox that writes by write, which consumes the frames. It
@@ -102,10 +102,10 @@ func (o *Outbox) Send(head, body []byte) (refused error, ok bool) {
 		o.Settle()
 		return nil, false
 	}
-	o.next.copy(head)
 	if short {
-		o.next.copy(body)
+		o.next.copy(head, body)
 	} else {
+		o.next.copy(head, nil)
 		o.next.refer(body)
 	}
 	switch {
@@ -125,7 +125,10 @@ func (o *Outbox) Send(head, body []byte) (refused error, ok bool) {
 		return nil, true
 	}
 	o.writing = true
-	inBurst := short && o.burstLocked()
+	inBurst := short && o.held == free && o.inBurstLocked()
+	if o.held == single {
+		o.held = many
+	}
 	o.mu.Unlock()
 	if inBurst {
 		go o.empty()
@@ -151,7 +154,7 @@ func (o *Outbox) Enqueue(frame []byte, full error) (refused error, ok bool) {
 		return nil, true
 	}
 	if len(frame) <= copied {
-		o.next.copy(frame)
+		o.next.copy(frame, nil)
 	} else {
 		o.next.refer(frame)
 	}
@@ -232,7 +235,7 @@ func (o *Outbox) Err() error {
 
 // holdsLocked reports whether what is gathered may wait for Release.
 func (o *Outbox) holdsLocked() bool {
-	if o.held == free || o.refuse != nil || o.next.size >= gathered || o.held == single && !o.burstLocked() {
+	if o.held != many || o.refuse != nil || o.next.size >= gathered {
 		return false
 	}
 	if !o.armed {
@@ -260,7 +263,15 @@ func (o *Outbox) overdue() {
 	}
 }
 
-func (o *Outbox) burstLocked() bool { return time.Since(o.wrote) < burst }
+func (o *Outbox) inBurstLocked() bool {
+	age := clock() - o.wrote
+	return 0 <= age && age < burst
+}
+
+var started = time.Now()
+
+// clock is the time since the program started. It is cheaper than time.Now.
+func clock() time.Duration { return time.Since(started) }
 
 // waitLocked waits for c, for somebody who is sending.
 func (o *Outbox) waitLocked(c <-chan struct{}) {
@@ -274,38 +285,37 @@ func (o *Outbox) waitLocked(c <-chan struct{}) {
 // empty writes until nothing is left. Before each write others may run, who may
 // have more to send. The caller has set writing.
 func (o *Outbox) empty() {
-	runtime.Gosched()
-	for o.pass() {
+	for more := true; more; {
 		runtime.Gosched()
+		more, _ = o.pass()
 	}
 }
 
 // flush writes what is gathered, and leaves what came meanwhile to a goroutine.
 // It reports whether the write succeeded. The caller has set writing.
 func (o *Outbox) flush() (ok bool) {
-	if o.pass() {
+	more, err := o.pass()
+	if more {
 		go o.empty()
 	}
-	return o.Err() == nil
+	return err == nil
 }
 
 // pass writes what is gathered, and reports whether more came since. If not,
 // nobody writes any more. The caller has set writing.
-func (o *Outbox) pass() (more bool) {
+func (o *Outbox) pass() (more bool, err error) {
 	o.mu.Lock()
 	b := o.next
 	o.next, o.spare = o.spare, batch{}
 	o.freeRoomLocked()
 	o.mu.Unlock()
 	o.vector = b.parts
-	_, err := o.write(&o.vector)
-	now := time.Now()
+	if _, err = o.write(&o.vector); err != nil {
+		o.failed(err)
+	}
 	o.mu.Lock()
 	if err != nil {
 		o.broken = err
-		o.mu.Unlock()
-		o.failed(err)
-		o.mu.Lock()
 		b.written = append(b.written, o.next.written...)
 		b.queued += o.next.queued
 		o.next.empty()
@@ -314,17 +324,20 @@ func (o *Outbox) pass() (more bool) {
 	for _, c := range b.written {
 		close(c)
 	}
-	o.wrote = now
+	if o.held == free {
+		o.wrote = clock()
+	}
 	o.queued -= b.queued
 	b.empty()
 	o.spare = b
 	more = o.next.size > 0
 	o.writing = more
+	refused := o.refuse != nil
 	o.mu.Unlock()
-	if !more {
+	if refused && !more {
 		o.Settle()
 	}
-	return more
+	return more, err
 }
 
 func (o *Outbox) freeRoomLocked() {
@@ -346,21 +359,21 @@ type batch struct {
 	written []chan struct{} // to be closed when the parts are not needed any more
 }
 
-// copy copies p, of at most a page, behind what is there.
-func (b *batch) copy(p []byte) {
-	if len(b.pages) == 0 || page.Size-b.used < len(p) {
+// copy copies a frame, of at most a page, behind what is there.
+func (b *batch) copy(head, body []byte) {
+	n := len(head) + len(body)
+	if len(b.pages) == 0 || page.Size-b.used < n {
 		b.pages = append(b.pages, page.Get())
 		b.used, b.grows = 0, false
 	}
-	last := b.pages[len(b.pages)-1]
 	if !b.grows {
-		b.parts = append(b.parts, last[b.used:b.used])
+		b.parts = append(b.parts, b.pages[len(b.pages)-1][b.used:b.used])
 		b.grows = true
 	}
 	part := &b.parts[len(b.parts)-1]
-	*part = append(*part, p...)
-	b.used += len(p)
-	b.size += len(p)
+	*part = append(append(*part, head...), body...)
+	b.used += n
+	b.size += n
 }
 
 // refer puts p itself behind what is there.

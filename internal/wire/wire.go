@@ -157,6 +157,9 @@ func (w *Wire) limitWrite() {
 }
 
 func (w *Wire) unsent() int64 {
+	if _, system := w.Conn.(*net.TCPConn); system {
+		return 0
+	}
 	if conn, ok := w.Conn.(interface{ Unsent() int }); ok {
 		return int64(conn.Unsent())
 	}

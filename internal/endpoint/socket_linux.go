@@ -1,0 +1,115 @@
+//go:build linux && !plain
+
+package endpoint
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// One system call per datagram is most of what a datagram costs, and each one
+// that package net makes also passes its lock and its poller. So a kernel works
+// in batches:
+//
+//   - SendAll gives up to 64 messages to one sendmmsg.
+//   - SendRun lays datagrams of equal length end to end, and the kernel cuts them
+//     apart again as late as it can (UDP_SEGMENT): up to 64 cost little more than
+//     one.
+//   - Receive takes up to 8 messages from one recvmmsg, each of them one datagram
+//     or such a run, whole (UDP_GRO), and gives them out one by one.
+//
+// What it does not take goes one by one, as everywhere else.
+type kernel struct {
+	udp    *net.UDPConn
+	raw    syscall.RawConn
+	family uint16
+
+	longest atomic.Int32 // bytes of a segment that no path was seen to refuse, 0 if there are none
+
+	// Of the goroutine that receives.
+	in    *incoming // nil while nothing is there
+	read  func(fd uintptr) bool
+	errno syscall.Errno
+}
+
+func newFast(udp *net.UDPConn) fast {
+	raw, err := udp.SyscallConn()
+	if err != nil || udp.RemoteAddr() != nil {
+		return nil
+	}
+	k := &kernel{udp: udp, raw: raw}
+	k.read = k.readFrom
+	err = raw.Control(func(fd uintptr) {
+		domain, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
+		k.family = uint16(domain)
+		if _, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT); err == nil {
+			k.longest.Store(maxDatagram)
+		}
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+	})
+	if err != nil {
+		return nil
+	}
+	return k
+}
+
+// A message is C's struct mmsghdr.
+type message struct {
+	unix.Msghdr
+	n uint32 // bytes that were received
+}
+
+// A name is C's struct sockaddr_in or sockaddr_in6.
+type name [unix.SizeofSockaddrInet6]byte
+
+// set reports whether a socket of that family can send to a without looking up
+// its zone.
+func (n *name) set(family uint16, a netip.AddrPort) bool {
+	*n = name{}
+	binary.NativeEndian.PutUint16(n[:], family)
+	binary.BigEndian.PutUint16(n[2:], a.Port())
+	switch ip := a.Addr(); {
+	case family == unix.AF_INET && ip.Is4():
+		*(*[4]byte)(n[4:]) = ip.As4()
+	case family == unix.AF_INET6 && ip.IsValid() && ip.Zone() == "":
+		*(*[16]byte)(n[8:]) = ip.As16()
+	default:
+		return false
+	}
+	return true
+}
+
+// address returns what n says. The socket, whichever, tells the zone.
+func (n *name) address(fd uintptr) netip.AddrPort {
+	port := binary.BigEndian.Uint16(n[2:])
+	switch binary.NativeEndian.Uint16(n[:]) {
+	case unix.AF_INET:
+		return netip.AddrPortFrom(netip.AddrFrom4(*(*[4]byte)(n[4:])), port)
+	case unix.AF_INET6:
+		ip := netip.AddrFrom16(*(*[16]byte)(n[8:])).Unmap()
+		if scope := binary.NativeEndian.Uint32(n[24:]); scope != 0 {
+			ip = ip.WithZone(zone(fd, scope))
+		}
+		return netip.AddrPortFrom(ip, port)
+	}
+	return netip.AddrPort{}
+}
+
+// zone returns the name of a network interface, and its number if it has none.
+func zone(fd uintptr, scope uint32) string {
+	request, err := unix.NewIfreq("")
+	if err == nil {
+		request.SetUint32(scope)
+		err = unix.IoctlIfreq(int(fd), unix.SIOCGIFNAME, request)
+	}
+	if err != nil {
+		return strconv.FormatUint(uint64(scope), 10)
+	}
+	return request.Name()
+}

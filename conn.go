@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed287501ae/sockets/internal/endpoint"
+	"github.com/seed287501ae/sockets/internal/latch"
 	"github.com/seed287501ae/sockets/internal/outbox"
 	"github.com/seed287501ae/sockets/internal/page"
 	"github.com/seed287501ae/sockets/internal/slab"
@@ -51,11 +52,11 @@ type Connection struct {
 	reading chan struct{}  // one slot; holding it is the right to read from conn
 	out     *outbox.Outbox // the right to write to conn
 
-	called  *latch // a callback receives
-	closing *latch // no message is wanted any more
-	flushed *latch // nothing is sent any more, and conn is half-closed
-	ended   *latch // conn is closed
-	done    *latch // the callback has been told, if there is one
+	called  latch.Latch // a callback receives
+	closing latch.Latch // no message is wanted any more
+	flushed latch.Latch // nothing is sent any more, and conn is half-closed
+	ended   latch.Latch // conn is closed
+	done    latch.Latch // the callback has been told, if there is one
 
 	halfErr error        // of CloseWrite; read it once flushed is closed
 	pending atomic.Int32 // what has to happen before done: flushed, ended, callbacks, a server's greeting
@@ -91,11 +92,6 @@ func newConnection(conn net.Conn, cfg *Config, callback ConnectionCallback) *Con
 		cfg:     cfg,
 		wire:    &wire.Wire{Conn: conn, Idle: cfg.IdleTimeout, Frame: cfg.FrameTimeout, Send: cfg.SendTimeout},
 		reading: make(chan struct{}, 1),
-		called:  newLatch(),
-		closing: newLatch(),
-		flushed: newLatch(),
-		ended:   newLatch(),
-		done:    newLatch(),
 	}
 	c.half, _ = conn.(interface{ CloseWrite() error })
 	c.framer = NewFramer(c.wire, cfg.Prefix)
@@ -123,7 +119,7 @@ func (c *Connection) NetConn() net.Conn { return c.conn }
 // at a time. It may be called once, also after the connection ended: the
 // callback is told so. A second call, or a nil callback, panics.
 func (c *Connection) SetCallback(callback ConnectionCallback) {
-	if callback == nil || !c.called.close() {
+	if callback == nil || !c.called.Close() {
 		panic("sockets: Connection.SetCallback: once, and not nil")
 	}
 	c.pending.Add(1)
@@ -152,8 +148,8 @@ func (c *Connection) Send(payload []byte) error {
 	if err := c.framer.checkLength(len(payload)); err != nil {
 		return err
 	}
-	var prefix [maxPrefix]byte
-	refused, ok := c.out.Send(appendPrefix(prefix[:0], c.framer.prefix, len(payload)), payload)
+	var head head
+	refused, ok := c.out.Send(head.put(c.framer.prefix, len(payload)), payload)
 	if ok {
 		return nil
 	}
@@ -175,7 +171,8 @@ func SendAll(payload []byte, to ...*Connection) error {
 		if err == nil {
 			frame := &frames[c.framer.prefix]
 			if *frame == nil {
-				*frame = append(appendPrefix(nil, c.framer.prefix, len(payload)), payload...)
+				var head head
+				*frame = append(head.put(c.framer.prefix, len(payload)), payload...)
 			}
 			if refused, ok := c.out.Enqueue(*frame, ErrSlow); refused != nil {
 				err = overError(refused)
@@ -202,9 +199,9 @@ func (c *Connection) Receive(ctx context.Context) ([]byte, error) {
 	var stopped error
 	stop := func() error {
 		switch {
-		case c.closing.isClosed():
+		case c.closing.IsClosed():
 			stopped = net.ErrClosed
-		case c.called.isClosed():
+		case c.called.IsClosed():
 			stopped = ErrCallbackSet
 		default:
 			stopped = ctx.Err()
@@ -215,8 +212,8 @@ func (c *Connection) Receive(ctx context.Context) ([]byte, error) {
 	case c.reading <- struct{}{}:
 		defer func() { <-c.reading }()
 	case <-ctx.Done():
-	case <-c.called.c:
-	case <-c.closing.c:
+	case <-c.called.Wait():
+	case <-c.closing.Wait():
 	}
 	if err := stop(); err != nil {
 		return nil, err
@@ -234,7 +231,7 @@ func (c *Connection) Receive(ctx context.Context) ([]byte, error) {
 	switch {
 	case err == stopped:
 		return nil, err
-	case err == io.EOF && !c.ended.isClosed():
+	case err == io.EOF && !c.ended.IsClosed():
 		c.mu.Lock()
 		c.eof = true
 		c.mu.Unlock()
@@ -255,7 +252,7 @@ func (c *Connection) CloseWrite() error {
 		return overError(reason)
 	}
 	c.out.Settle()
-	<-c.flushed.c
+	<-c.flushed.Wait()
 	return cmp.Or(c.out.Err(), c.halfErr)
 }
 
@@ -268,7 +265,7 @@ func (c *Connection) CloseWrite() error {
 // returns an error that is [os.ErrDeadlineExceeded]. Closing again does nothing,
 // nor does closing what a fault has ended: [Connection.Err] is that fault.
 func (c *Connection) Close() error {
-	first := c.closing.close()
+	first := c.closing.Close()
 	open := c.blame(net.ErrClosed)
 	var late atomic.Bool
 	if first && c.cfg.CloseTimeout > 0 {
@@ -285,9 +282,9 @@ func (c *Connection) Close() error {
 	case c.reading <- struct{}{}:
 		err = c.drain()
 		<-c.reading
-	case <-c.ended.c:
+	case <-c.ended.Wait():
 	}
-	<-c.flushed.c
+	<-c.flushed.Wait()
 	c.conn.Close() // before what is beneath it: a layer may say goodbye here
 	c.abort(net.ErrClosed)
 	switch err = cmp.Or(c.out.Err(), err); {
@@ -302,7 +299,7 @@ func (c *Connection) Close() error {
 // CloseNow closes at once: nothing more is sent or received, and the other end
 // may see a reset.
 func (c *Connection) CloseNow() error {
-	c.closing.close()
+	c.closing.Close()
 	c.abort(net.ErrClosed)
 	return nil
 }
@@ -321,33 +318,32 @@ func (c *Connection) Err() error {
 
 // Done returns a channel that is closed when the connection is over and its
 // callback has been told. Waiting for it in that callback waits for ever.
-func (c *Connection) Done() <-chan struct{} { return c.done.c }
+func (c *Connection) Done() <-chan struct{} { return c.done.Wait() }
 
 // deliver tells callback every event. It is the receiving goroutine.
 func (c *Connection) deliver(callback ConnectionCallback) {
 	stop := func() error {
-		if c.closing.isClosed() {
+		if c.closing.IsClosed() {
 			return net.ErrClosed
 		}
 		return nil
 	}
 	c.reading <- struct{}{} // a Receive may have it
 	<-c.reading
+	if _, system := c.conn.(*net.TCPConn); system {
+		c.wire.Rest = time.Second
+	}
 	lent := []byte{}
 	for {
 		payload, inPlace, err := c.arrived(lent, stop)
-		if err == io.EOF {
-			c.end(io.EOF)
-			select {
-			case <-c.flushed.c:
-			case <-c.ended.c:
-			}
+		if err == wire.ErrRest {
+			go c.deliver(callback) // whose stack is small, and which has nothing to lend
+			return
 		}
-		if c.closing.isClosed() {
-			break
+		if err != nil && !c.closing.IsClosed() {
+			c.endReceiving(err)
 		}
-		if err != nil {
-			c.abort(err)
+		if err != nil || c.closing.IsClosed() {
 			break
 		}
 		switch {
@@ -358,7 +354,26 @@ func (c *Connection) deliver(callback ConnectionCallback) {
 		}
 		callback(EventMessage, payload, c, nil)
 	}
-	<-c.ended.c
+	c.tellEnd(callback)
+}
+
+// endReceiving ends the connection after what was sent, if the other end ended
+// in order, else at once.
+func (c *Connection) endReceiving(err error) {
+	if err == io.EOF {
+		c.end(io.EOF)
+		select {
+		case <-c.flushed.Wait():
+		case <-c.ended.Wait():
+		}
+	}
+	if !c.closing.IsClosed() {
+		c.abort(err)
+	}
+}
+
+func (c *Connection) tellEnd(callback ConnectionCallback) {
+	<-c.ended.Wait()
 	if reason := c.Err(); reason != io.EOF && reason != net.ErrClosed {
 		callback(EventError, nil, c, reason)
 	}
@@ -369,19 +384,21 @@ func (c *Connection) deliver(callback ConnectionCallback) {
 // arrived is next, for the callback. Before it waits for what has not arrived,
 // what the callback sent leaves.
 func (c *Connection) arrived(dst []byte, stop func() error) (message []byte, inPlace bool, err error) {
-	if c.framer.whole() {
-		return c.next(dst, stop)
+	if message, ok := c.framer.take(); ok {
+		c.wire.Next()
+		return message, true, nil
 	}
 	c.out.Release()
 	c.reading <- struct{}{}
 	message, inPlace, err = c.next(dst, stop)
 	<-c.reading
-	c.out.Hold(c.framer.whole())
+	_, more := c.framer.whole()
+	c.out.Hold(more)
 	return message, inPlace, err
 }
 
-// next reads one message, as Framer.next. The caller holds reading, unless the
-// message has been read ahead, and gives it up when stop returns an error.
+// next reads one message, as Framer.next. The caller holds reading, and gives it
+// up when stop returns an error.
 func (c *Connection) next(dst []byte, stop func() error) (message []byte, inPlace bool, err error) {
 	c.wire.Stop = stop
 	message, inPlace, err = c.framer.next(dst)
@@ -417,7 +434,7 @@ func (c *Connection) halfClose() {
 	if c.half != nil {
 		c.halfErr = c.half.CloseWrite()
 	}
-	c.flushed.close()
+	c.flushed.Close()
 	c.release()
 }
 
@@ -433,7 +450,7 @@ func (c *Connection) end(err error) (first bool) {
 func (c *Connection) abort(err error) {
 	c.blame(err)
 	closeNow(c.conn)
-	if c.ended.close() {
+	if c.ended.Close() {
 		c.release()
 	}
 	c.out.Settle()
@@ -472,7 +489,7 @@ func (c *Connection) fail(err error) {
 		go func() {
 			ctx, cancel := context.WithTimeout(context.Background(), c.cfg.CloseTimeout)
 			defer cancel()
-			wait(ctx, c.ended.c)
+			wait(ctx, c.ended.Wait())
 			c.abort(err)
 		}()
 	}
@@ -486,30 +503,12 @@ func (c *Connection) release() {
 	if c.onDone != nil {
 		c.onDone()
 	}
-	c.done.close()
+	c.done.Close()
 }
 
 func overError(reason error) error {
 	return fmt.Errorf("sockets: nothing more can be sent: %w", reason)
 }
-
-// A latch is closed once, and stays closed.
-type latch struct {
-	c      chan struct{}
-	closed atomic.Bool // c is, or is about to be
-}
-
-func newLatch() *latch { return &latch{c: make(chan struct{})} }
-
-// close reports whether the latch was open.
-func (l *latch) close() (first bool) {
-	if first = l.closed.CompareAndSwap(false, true); first {
-		close(l.c)
-	}
-	return first
-}
-
-func (l *latch) isClosed() bool { return l.closed.Load() }
 
 // A Client is a connection made by connecting to a server.
 type Client struct{ *Connection }

@@ -21,10 +21,11 @@ import (
 var ErrMessageTooBig = errors.New("sockets: message too big")
 
 const (
-	maxPrefix  = 8
-	maxDefault = 1 << 20   // bytes of a message, where no limit is set
-	readAhead  = page.Size // bytes that a Framer reads at a time, and allocates ahead of what arrived
-	copyAtMost = 8 << 10   // a longer message is not copied behind its prefix
+	maxPrefix   = 8
+	maxDefault  = 1 << 20   // bytes of a message, where no limit is set
+	readAhead   = page.Size // bytes that a Framer reads at a time, and allocates ahead of what arrived
+	prefixAhead = 256       // the same behind a message longer than that: another is to be read into its place
+	copyAtMost  = 8 << 10   // a longer message is not copied behind its prefix
 )
 
 // A Framer cuts a stream into messages, each preceded by its length, as the
@@ -76,34 +77,33 @@ func checkPrefix(prefix int) {
 // A message over the limit gives [ErrMessageTooBig] and writes nothing. After
 // an error that left part of a message written, every call returns that error.
 func (f *Framer) WriteMessage(message []byte) error {
-	if err := cmp.Or(f.writeErr, f.checkLength(len(message))); err != nil {
-		return err
-	}
-	f.joined = appendPrefix(f.joined[:0], f.prefix, len(message))
-	if len(message) <= copyAtMost {
-		f.joined = append(f.joined, message...)
-		f.parts[0] = f.joined
-		return f.write(f.parts[:1])
-	}
-	f.parts = [2][]byte{f.joined, message}
-	return f.write(f.parts[:])
-}
-
-// write writes and consumes whole frames, or the parts of one.
-func (f *Framer) write(frames net.Buffers) error {
 	if f.writeErr != nil {
 		return f.writeErr
 	}
-	f.vector = frames
-	n, err := f.vector.WriteTo(f.rw)
-	if err == nil && len(f.vector) > 0 {
+	if err := f.checkLength(len(message)); err != nil {
+		return err
+	}
+	var head head
+	f.joined = append(f.joined[:0], head.put(f.prefix, len(message))...)
+	var n int64
+	var err error
+	if len(message) > copyAtMost {
+		f.parts = [2][]byte{f.joined, message}
+		f.vector = f.parts[:]
+		n, err = f.vector.WriteTo(f.rw)
+		clear(f.parts[:])
+	} else {
+		var short int
+		f.joined = append(f.joined, message...)
+		short, err = f.rw.Write(f.joined)
+		n = int64(short)
+	}
+	if err == nil && n < int64(f.prefix+len(message)) {
 		err = io.ErrShortWrite
 	}
 	if err != nil && n > 0 {
 		f.writeErr = err
 	}
-	clear(frames)
-	f.vector = nil
 	return err
 }
 
@@ -141,6 +141,7 @@ func (f *Framer) next(dst []byte) (message []byte, inPlace bool, err error) {
 		return dst, false, err
 	}
 	if f.missing <= readAhead && f.partial == nil {
+		f.ahead.ReadAhead(readAhead)
 		unread, err := f.peek(f.missing)
 		if err != nil {
 			return dst, false, inMessage(err)
@@ -149,6 +150,7 @@ func (f *Framer) next(dst []byte) (message []byte, inPlace bool, err error) {
 		f.ahead.Take(f.missing)
 		return message, true, nil
 	}
+	f.ahead.ReadAhead(prefixAhead)
 	message, err = f.readLong(dst)
 	return message, false, err
 }
@@ -189,13 +191,26 @@ func (f *Framer) peek(n int) (unread []byte, err error) {
 	return unread, err
 }
 
-// whole reports whether a whole message has been read ahead, or an error found.
-func (f *Framer) whole() bool {
-	unread := f.ahead.Unread()
-	if f.inBody {
-		return len(unread) >= f.missing
+// take takes the next message from what has been read ahead, in place, if it is
+// whole there and within the limit.
+func (f *Framer) take() (message []byte, ok bool) {
+	end, ok := f.whole()
+	if !ok {
+		return nil, false
 	}
-	return len(unread) >= f.prefix && uint64(len(unread)-f.prefix) >= length(unread[:f.prefix])
+	message = f.ahead.Unread()[f.prefix:end:end]
+	f.ahead.Take(end)
+	return message, true
+}
+
+// whole returns where the next message ends in what has been read ahead.
+func (f *Framer) whole() (end int, ok bool) {
+	unread := f.ahead.Unread()
+	if f.inBody || len(unread) < f.prefix {
+		return 0, false
+	}
+	n := length(unread[:f.prefix])
+	return f.prefix + int(n), n <= uint64(len(unread)-f.prefix) && n <= uint64(f.limit())
 }
 
 // Messages returns an iterator over the messages to come. It ends where the
@@ -226,16 +241,20 @@ func (f *Framer) readPrefix() error {
 		}
 		return err
 	}
-	length, limit := length(unread[:f.prefix]), f.limit()
-	if length > uint64(limit) {
-		head := unread[:min(maxPrefix, len(unread))]
-		f.readErr = fmt.Errorf("%w: %d bytes are announced, the limit is %d%s",
-			ErrMessageTooBig, length, limit, guess.Question(head, f.prefix, uint64(limit)))
+	length := length(unread[:f.prefix])
+	if length > uint64(f.limit()) {
+		f.readErr = f.tooBig(length)
 		return f.readErr
 	}
 	f.ahead.Take(f.prefix)
 	f.inBody, f.missing = true, int(length)
 	return nil
+}
+
+func (f *Framer) tooBig(length uint64) error {
+	unread, limit := f.ahead.Unread(), f.limit()
+	return fmt.Errorf("%w: %d bytes are announced, the limit is %d%s", ErrMessageTooBig, length, limit,
+		guess.Question(unread[:min(maxPrefix, len(unread))], f.prefix, uint64(limit)))
 }
 
 // length is what a prefix announces.
@@ -272,9 +291,11 @@ func (f *Framer) checkLength(length int) error {
 	return nil
 }
 
-// appendPrefix appends length in prefix bytes, big-endian.
-func appendPrefix(dst []byte, prefix, length int) []byte {
-	var wide [maxPrefix]byte
-	binary.BigEndian.PutUint64(wide[:], uint64(length))
-	return append(dst, wide[maxPrefix-prefix:]...)
+// A head is room for a prefix, at its end.
+type head [maxPrefix]byte
+
+// put returns length in prefix bytes, big-endian.
+func (h *head) put(prefix, length int) []byte {
+	binary.BigEndian.PutUint64(h[:], uint64(length))
+	return h[maxPrefix-prefix:]
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed287501ae/sockets/internal/endpoint"
+	"github.com/seed287501ae/sockets/internal/latch"
 	"github.com/seed287501ae/sockets/internal/roster"
 	"github.com/seed287501ae/sockets/internal/slab"
 	"github.com/seed287501ae/sockets/internal/system"
@@ -35,8 +36,8 @@ type Peer struct {
 	cfg     Config
 	reading chan struct{} // one slot; holding it is the right to receive from socket
 
-	called *latch // a callback receives
-	done   *latch // of an AsyncPeer: nothing is received any more, and no callback runs
+	called latch.Latch // a callback receives
+	done   latch.Latch // of an AsyncPeer: nothing is received any more, and no callback runs
 }
 
 // NewPeer binds a socket to address, as "8080", and names its first peers, as
@@ -75,8 +76,6 @@ func (cfg *Config) NewPeer(address string, peers []string) (*Peer, error) {
 		peers:   roster.New(full.MaxPeers),
 		cfg:     full,
 		reading: make(chan struct{}, 1),
-		called:  newLatch(),
-		done:    newLatch(),
 	}
 	if p.self.Address.Addr().IsUnspecified() {
 		if p.self.IPs, err = system.LocalIPsOf(full.Network); err != nil {
@@ -198,7 +197,7 @@ func explainSend(err error, payload []byte, to Address) error {
 // which reception goes on; or a fault of the socket that does not pass.
 func (p *Peer) Receive(ctx context.Context) (payload []byte, sender Address, err error) {
 	stop := func() error {
-		if p.called.isClosed() {
+		if p.called.IsClosed() {
 			return ErrCallbackSet
 		}
 		return ctx.Err()
@@ -207,7 +206,7 @@ func (p *Peer) Receive(ctx context.Context) (payload []byte, sender Address, err
 	case p.reading <- struct{}{}:
 		defer func() { <-p.reading }()
 	case <-ctx.Done():
-	case <-p.called.c:
+	case <-p.called.Wait():
 	}
 	if ctx.Done() != nil {
 		defer context.AfterFunc(ctx, p.wake)()
@@ -219,8 +218,8 @@ func (p *Peer) Receive(ctx context.Context) (payload []byte, sender Address, err
 // Close closes the socket and ends reception. Closing again does nothing.
 func (p *Peer) Close() error {
 	err := p.socket.Close()
-	if !p.called.isClosed() {
-		p.done.close()
+	if !p.called.IsClosed() {
+		p.done.Close()
 	}
 	if errors.Is(err, net.ErrClosed) {
 		return nil
@@ -239,7 +238,7 @@ func (p *Peer) next(stop func() error) (payload []byte, sender Address, err erro
 		switch {
 		case err == nil:
 			if endpoint.IsUnicast(sender) && !p.self.Is(sender) {
-				p.peers.Learn(sender)
+				p.peers.Learn(sender, p.socket.Again())
 			}
 			return payload, sender, nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -289,7 +288,7 @@ func (cfg *Config) NewAsyncPeer(address string, peers []string, callback Message
 // SetCallback starts to receive. Until then nothing is read and nobody is
 // learnt. It may be called once; a second call, or a nil callback, panics.
 func (p *AsyncPeer) SetCallback(callback MessageCallback) {
-	if callback == nil || !p.called.close() {
+	if callback == nil || !p.called.Close() {
 		panic("sockets: AsyncPeer.SetCallback: once, and not nil")
 	}
 	p.wake()
@@ -299,11 +298,11 @@ func (p *AsyncPeer) SetCallback(callback MessageCallback) {
 // Done returns a channel that is closed when nothing is received any more, after
 // Close or an error that does not pass, and no callback runs. Waiting for it in
 // the callback waits for ever.
-func (p *AsyncPeer) Done() <-chan struct{} { return p.done.c }
+func (p *AsyncPeer) Done() <-chan struct{} { return p.done.Wait() }
 
 // deliver tells callback every datagram. It is the receiving goroutine.
 func (p *AsyncPeer) deliver(callback MessageCallback) {
-	defer p.done.close()
+	defer p.done.Close()
 	p.reading <- struct{}{}
 	defer func() { <-p.reading }()
 	var owned slab.Slab

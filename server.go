@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed287501ae/sockets/internal/endpoint"
+	"github.com/seed287501ae/sockets/internal/latch"
 	"github.com/seed287501ae/sockets/internal/system"
 	"github.com/seed287501ae/sockets/internal/throttle"
 	"golang.org/x/sync/errgroup"
@@ -28,9 +29,9 @@ type Server struct {
 	cfg      Config
 	callback ServerCallback     // set once called is closed
 	calling  chan struct{}      // one slot; holding it is the right to run the callback
-	called   *latch             // there is a callback
-	closing  *latch             // no more is accepted
-	stopped  *latch             // the callback has been told so
+	called   latch.Latch        // there is a callback
+	closing  latch.Latch        // no more is accepted
+	stopped  latch.Latch        // the callback has been told so
 	greeting sync.WaitGroup     // handshakes under way
 	overflow *throttle.Throttle // of connections over a limit
 	failures *throttle.Throttle // of handshakes
@@ -80,9 +81,6 @@ func newServer(listener net.Listener, cfg Config, callback ServerCallback) *Serv
 		listener:    listener,
 		cfg:         cfg,
 		calling:     make(chan struct{}, 1),
-		called:      newLatch(),
-		closing:     newLatch(),
-		stopped:     newLatch(),
 		overflow:    throttle.New(1),
 		failures:    throttle.New(10),
 		connections: make(map[*Connection]struct{}),
@@ -101,7 +99,7 @@ func (s *Server) LocalAddress() Address { return endpoint.Of(s.listener.Addr()) 
 // SetCallback starts to accept. It may be called once; a second call, or a nil
 // callback, panics.
 func (s *Server) SetCallback(callback ServerCallback) {
-	if callback == nil || !s.called.close() {
+	if callback == nil || !s.called.Close() {
 		panic("sockets: Server.SetCallback: once, and not nil")
 	}
 	s.callback = callback
@@ -124,14 +122,14 @@ func (s *Server) announced() []*Connection {
 // nothing.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	first := s.closing.close()
+	first := s.closing.Close()
 	s.mu.Unlock()
 	if !first {
 		return nil
 	}
 	err := s.listener.Close()
-	if !s.called.isClosed() {
-		s.stopped.close()
+	if !s.called.IsClosed() {
+		s.stopped.Close()
 	}
 	return err
 }
@@ -143,12 +141,12 @@ func (s *Server) Close() error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Close()
 	var group errgroup.Group
-	group.Go(func() error { return wait(ctx, s.stopped.c) })
+	group.Go(func() error { return wait(ctx, s.stopped.Wait()) })
 	for _, c := range s.announced() {
 		group.Go(func() error {
 			inTime := context.AfterFunc(ctx, func() { c.CloseNow() })
 			c.Close()
-			if err := wait(ctx, c.done.c); err != nil || inTime() {
+			if err := wait(ctx, c.done.Wait()); err != nil || inTime() {
 				return err
 			}
 			return ctx.Err()
@@ -172,23 +170,23 @@ func wait(ctx context.Context, done <-chan struct{}) error {
 
 // Done returns a channel that is closed when the server accepts no more and its
 // callback has been told.
-func (s *Server) Done() <-chan struct{} { return s.stopped.c }
+func (s *Server) Done() <-chan struct{} { return s.stopped.Wait() }
 
 // accept is the accepting goroutine.
 func (s *Server) accept() {
 	ctx, cancel := context.WithCancel(context.Background())
-	if !s.closing.isClosed() {
+	if !s.closing.IsClosed() {
 		s.tell(EventListen, nil, s.LocalAddress(), nil)
 	}
 	var pause time.Duration
 	faults := throttle.New(10) // a second: more than the pauses of one row allow
-	for !s.closing.isClosed() {
+	for !s.closing.IsClosed() {
 		conn, err := s.listener.Accept()
 		switch {
 		case err == nil:
 			pause = 0
 			s.welcome(ctx, conn)
-		case s.closing.isClosed():
+		case s.closing.IsClosed():
 		case system.IsTemporary(err):
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			err = faults.Pass(fmt.Errorf("sockets: accept, again in %v: %w", pause, err))
@@ -197,7 +195,7 @@ func (s *Server) accept() {
 			}
 			select {
 			case <-time.After(pause):
-			case <-s.closing.c:
+			case <-s.closing.Wait():
 			}
 		default:
 			s.tell(EventError, nil, Address{}, fmt.Errorf("sockets: accept: %w", err))
@@ -207,7 +205,7 @@ func (s *Server) accept() {
 	cancel()
 	s.greeting.Wait()
 	s.tell(EventStop, nil, s.LocalAddress(), nil)
-	s.stopped.close()
+	s.stopped.Close()
 }
 
 // welcome admits an accepted connection, and announces it after its handshake if
@@ -236,7 +234,7 @@ func (s *Server) welcome(ctx context.Context, conn net.Conn) {
 			c.CloseNow()
 			err = fmt.Errorf("sockets: handshake with %v: %w", remote, overdue(err, "HandshakeTimeout"))
 			err = s.failures.Pass(shown{err})
-			if err != nil && !s.closing.isClosed() {
+			if err != nil && !s.closing.IsClosed() {
 				s.tell(EventError, nil, remote, err)
 			}
 			c.release() // only now: who waits to be told counts in the limits
@@ -275,7 +273,7 @@ func (s *Server) forget(c *Connection) {
 // announce tells the callback of c, unless the server has been closed.
 func (s *Server) announce(c *Connection) {
 	s.mu.Lock()
-	open := !s.closing.isClosed()
+	open := !s.closing.IsClosed()
 	if open {
 		s.connections[c] = struct{}{}
 	}

@@ -18,10 +18,13 @@ type Socket struct {
 	net.PacketConn
 	Limit int // bytes of a datagram that it sends
 
-	udp    *net.UDPConn // PacketConn, if it is the kernel's
-	trier  trier        // PacketConn, if sending there may have to wait
-	fast   fast         // a better way than udp, if there is one
-	buffer []byte       // of Receive
+	udp   *net.UDPConn // PacketConn, if it is the kernel's
+	trier trier        // PacketConn, if sending there may have to wait
+	fast  fast         // a better way than udp, if there is one
+
+	// Of the goroutine that receives.
+	buffer []byte
+	again  bool
 
 	bounded atomic.Bool // there is a deadline for receiving
 	closed  atomic.Bool // Close was called
@@ -37,7 +40,7 @@ type trier interface {
 type fast interface {
 	sendAll(payload []byte, peers []netip.AddrPort) (sent int)
 	sendRun(payloads [][]byte, to netip.AddrPort) (sent int)
-	receive(careful bool) (payload []byte, sender netip.AddrPort, err error)
+	receive(careful bool) (payload []byte, sender netip.AddrPort, again bool, err error)
 }
 
 // NewSocket returns a socket over conn. Its limit is what conn's method
@@ -133,7 +136,8 @@ func (s *Socket) Close() error {
 // until the next call. An error may come with the peer that it concerns.
 func (s *Socket) Receive() (payload []byte, sender netip.AddrPort, err error) {
 	if s.fast != nil {
-		return s.fast.receive(s.bounded.Load() || s.closed.Load())
+		payload, sender, s.again, err = s.fast.receive(s.bounded.Load() || s.closed.Load())
+		return payload, sender, err
 	}
 	if s.buffer == nil {
 		s.buffer = make([]byte, max(s.Limit, maxReceived))
@@ -152,3 +156,7 @@ func (s *Socket) Receive() (payload []byte, sender netip.AddrPort, err error) {
 	}
 	return s.buffer[:n:n], sender, nil
 }
+
+// Again reports whether what Receive returned last had arrived when it returned
+// the one before, from the same sender.
+func (s *Socket) Again() bool { return s.again }

@@ -96,10 +96,18 @@ func TestSendRunOverAShortPath(t *testing.T) {
 					}
 				}
 			}
-			if sent, err := s.SendAll([]byte("text"), []netip.AddrPort{there, there}); sent != 2 || err != nil {
-				t.Errorf("%s: SendAll = %d, %v", name, sent, err)
+			for _, sender := range []place{p, placeBoth} {
+				s, here := sender.socket(t)
+				here = netip.AddrPortFrom(there.Addr(), here.Port())
+				payloads := numbered(5, 5)
+				if sent, err := s.SendAll(payloads[0], []netip.AddrPort{there, there}); sent != 2 || err != nil {
+					t.Errorf("%s: SendAll = %d, %v", name, sent, err)
+				}
+				if sent, err := s.SendRun(payloads, there); sent != 2 || err != nil {
+					t.Errorf("%s: SendRun = %d, %v", name, sent, err)
+				}
+				wantReceived(t, other, here, payloads[0], payloads[0], payloads[0], payloads[1])
 			}
-			wantReceived(t, other, here, []byte("text"), []byte("text"))
 		}
 	})
 }

@@ -15,26 +15,26 @@ import (
 )
 
 const (
-	incomingMessages = 8
+	incomingMessages = 16
 	incomingBytes    = 1 << 16 // in one
 )
 
 // receive returns the next datagram. If careful, one that was received before
 // also waits for what the deadline and Close of the socket have to say.
-func (k *kernel) receive(careful bool) (payload []byte, sender netip.AddrPort, err error) {
+func (k *kernel) receive(careful bool) (payload []byte, sender netip.AddrPort, again bool, err error) {
 	if careful || k.in == nil || k.in.isEmpty() {
 		if err := k.raw.Read(k.read); err != nil {
 			if op, ok := err.(*net.OpError); ok {
 				op.Op = "read"
 			}
-			return nil, netip.AddrPort{}, err
+			return nil, netip.AddrPort{}, false, err
 		}
 		if k.errno != 0 {
-			return nil, netip.AddrPort{}, &net.OpError{Op: "read", Net: "udp", Source: k.udp.LocalAddr(), Err: os.NewSyscallError("recvmmsg", k.errno)}
+			return nil, netip.AddrPort{}, false, &net.OpError{Op: "read", Net: "udp", Source: k.udp.LocalAddr(), Err: os.NewSyscallError("recvmmsg", k.errno)}
 		}
 	}
-	payload, sender = k.in.next()
-	return payload, sender, nil
+	payload, sender, again = k.in.next()
+	return payload, sender, again, nil
 }
 
 // readFrom reports whether a datagram, or an error, is here.
@@ -109,9 +109,12 @@ func (in *incoming) fill(fd uintptr) syscall.Errno {
 	return errno
 }
 
-// next returns the next datagram, and its sender.
-func (in *incoming) next() ([]byte, netip.AddrPort) {
-	if len(in.rest) == 0 {
+// next returns the next datagram, its sender, and whether that was the sender of
+// the one before too.
+func (in *incoming) next() (payload []byte, sender netip.AddrPort, again bool) {
+	again = len(in.rest) > 0
+	if !again {
+		again = in.opened > 0 && in.senders[in.opened] == in.senders[in.opened-1]
 		m := &in.messages[in.opened]
 		in.rest = unsafe.Slice(in.buffers[in.opened].Base, m.n)
 		in.segment = in.controls[in.opened].segment(int(m.Controllen))
@@ -121,9 +124,9 @@ func (in *incoming) next() ([]byte, netip.AddrPort) {
 	if in.segment > 0 {
 		n = min(n, in.segment)
 	}
-	payload := in.rest[:n:n]
+	payload = in.rest[:n:n]
 	in.rest = in.rest[n:]
-	return payload, in.senders[in.opened-1]
+	return payload, in.senders[in.opened-1], again
 }
 
 // segment returns the length of the datagrams that a message with this control is

@@ -76,7 +76,7 @@ func (k *kernel) sendRun(payloads [][]byte, peer netip.AddrPort) (sent int) {
 // message: all are as long as the first, but for the last, which may be shorter.
 func run(payloads [][]byte, longest int) int {
 	size := len(payloads[0])
-	if size == 0 || size > longest {
+	if size > longest {
 		return 1
 	}
 	total := size

@@ -24,19 +24,19 @@ var datagramDefects = []defect{
 		{"r.heard.Len() < r.most", "r.heard.Len() <= r.most"},
 	}},
 	{"a learnt peer gives way at once", "internal/roster/roster.go", learning, []edit{
-		{"if now.Sub(quietest.at) < silence {", "if false {"},
+		{"if now-quietest.at < silence {", "if now-quietest.at < 0 {"},
 	}},
 	{"a learnt peer that speaks gives way", "internal/roster/roster.go", learning, []edit{
 		{"\t\tr.heard.MoveToBack(entry)\n", ""},
 	}},
 	{"a named peer gives way to a stranger", "internal/roster/roster.go", learning, []edit{
-		{"r.peers[peer] = nil", "r.peers[peer] = r.heard.PushBack(learnt{peer, time.Now()})"},
+		{"r.peers[peer] = nil", "r.peers[peer] = r.heard.PushBack(&learnt{peer, 0})"},
 	}},
 	{"SendAll stops at the first peer that fails", "peer.go", root, []edit{
-		{"errs = append(errs, err)", "return err"},
+		{"errs = append(errs, explainSend(err, payload, peers[0]))", "return explainSend(err, payload, peers[0])"},
 	}},
-	{"one slow peer makes SendAll wait", "peer.go", root, []edit{
-		{"p.send(p.socket.TrySend, payload, peer)", "p.send(p.socket.Send, payload, peer)"},
+	{"one slow peer makes SendAll wait", "internal/endpoint/socket.go", learning, []edit{
+		{"s.TrySend(payload, peers[sent])", "s.Send(payload, peers[sent])"},
 	}},
 	{"an error that passes ends reception", "peer.go", root, []edit{
 		{"maxFaults = 128", "maxFaults = 1"},

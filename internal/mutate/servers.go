@@ -9,7 +9,7 @@ var serverDefects = []defect{
 		{"pause = min(max(2*pause, 5*time.Millisecond), time.Second)", "pause = 0"},
 	}},
 	{"the back-off outlasts Close", "server.go", root, []edit{
-		{"case <-time.After(pause):\n\t\t\tcase <-s.closing.c:", "case <-time.After(pause):"},
+		{"case <-time.After(pause):\n\t\t\tcase <-s.closing.Wait():", "case <-time.After(pause):"},
 	}},
 	{"an aborted connection ends the server", "internal/system/system.go", ". ./internal/system", []edit{
 		{"{syscall.ECONNABORTED, 10053},", ""},
@@ -25,7 +25,7 @@ var serverDefects = []defect{
 		{"within(ctx, s.cfg.HandshakeTimeout)", "within(ctx, -1)"},
 	}},
 	{"a failed handshake is told to nobody", "server.go", root, []edit{
-		{"if err != nil && !s.closing.isClosed() {", "if false {"},
+		{"if err != nil && !s.closing.IsClosed() {", "if false {"},
 	}},
 	{"connect comes before the handshake", "server.go", root, []edit{
 		{"if !ok {\n\t\ts.announce(c)", "if ok {\n\t\ts.announce(c)"},
@@ -59,6 +59,6 @@ var serverDefects = []defect{
 		{"cancel()\n\ts.greeting.Wait()\n\ts.tell(EventStop", "defer s.greeting.Wait()\n\tdefer cancel()\n\ts.tell(EventStop"},
 	}},
 	{"Shutdown does not wait for the close events", "server.go", root, []edit{
-		{"if err := wait(ctx, c.done.c); err != nil || inTime() {", "if err := ctx.Err(); err != nil || inTime() {"},
+		{"if err := wait(ctx, c.done.Wait()); err != nil || inTime() {", "if err := ctx.Err(); err != nil || inTime() {"},
 	}},
 }

@@ -17,7 +17,7 @@ var streamDefects = []defect{
 		{"return io.ErrUnexpectedEOF", "return io.EOF"},
 	}},
 	{"a message may have one byte over MaxMessage", "framing.go", root, []edit{
-		{"if length > uint64(limit) {", "if length > uint64(limit)+1 {"},
+		{"if length > uint64(f.limit()) {", "if length > uint64(f.limit())+1 {"},
 	}},
 	{"one may send one byte over MaxMessage", "framing.go", root, []edit{
 		{"length > limit {", "length > limit+1 {"},
@@ -39,24 +39,24 @@ var streamDefects = []defect{
 		{"callback(EventMessage, payload, c, nil)", "go callback(EventMessage, payload, c, nil)"},
 	}},
 	{"close is told before the error", "conn.go", root, []edit{
-		{"<-c.ended.c\n\tif reason", "<-c.ended.c\n\tdefer callback(EventError, nil, c, c.Err())\n\tif reason"},
+		{"<-c.ended.Wait()\n\tif reason", "<-c.ended.Wait()\n\tdefer callback(EventError, nil, c, c.Err())\n\tif reason"},
 		{"callback(EventError, nil, c, reason)", ""},
 	}},
 	{"an orderly end is an error", "conn.go", root, []edit{
 		{"reason != io.EOF && reason != net.ErrClosed {", "reason != net.ErrClosed {"},
 	}},
 	{"a message event starts after Close", "conn.go", root, []edit{
-		{"\t\tif c.closing.isClosed() {\n\t\t\tbreak\n\t\t}\n", ""},
+		{"if err != nil || c.closing.IsClosed() {\n\t\t\tbreak", "if err != nil {\n\t\t\tbreak"},
 	}},
 	{"a lock is held during a callback", "conn.go", root, []edit{
 		{"callback(EventMessage, payload, c, nil)", "c.mu.Lock()\n\t\tcallback(EventMessage, payload, c, nil)\n\t\tc.mu.Unlock()"},
 	}},
 	{"the right to read is kept during a callback", "conn.go", root, []edit{
-		{"\t<-c.reading\n\tc.out.Hold", "\tif err != nil {\n\t\t<-c.reading\n\t}\n\tc.out.Hold"},
+		{"\t<-c.reading\n\t_, more", "\tif err != nil {\n\t\t<-c.reading\n\t}\n\t_, more"},
 		{"\tc.out.Release()\n\tc.reading <- struct{}{}\n", "\tc.out.Release()\n\tselect {\n\tcase c.reading <- struct{}{}:\n\tdefault:\n\t}\n"},
 	}},
 	{"Close does not flush", "conn.go", root, []edit{
-		{"<-c.flushed.c\n\tc.conn.Close()", "c.conn.Close()"},
+		{"<-c.flushed.Wait()\n\tc.conn.Close()", "c.conn.Close()"},
 	}},
 	{"Close does not drain: unread input makes it a reset", "conn.go", root, []edit{
 		{"err = c.drain()", "err = nil"},
@@ -87,10 +87,10 @@ var streamDefects = []defect{
 		{"return len(frame) + 24", "return len(frame)"},
 	}},
 	{"a long message overtakes what is gathered", "internal/outbox/outbox.go", framed, []edit{
-		{"case o.writing && !short:", "case !short && o.writing && o.next.size == 0:"},
+		{"case o.writing && !short:", "case !short && o.writing && len(o.next.parts) == 2:"},
 	}},
 	{"what Send gathers is the caller's memory", "internal/outbox/outbox.go", framed, []edit{
-		{"\tif short {\n\t\to.next.copy(body)\n\t} else {\n\t\to.next.refer(body)\n\t}\n", "\to.next.refer(body)\n"},
+		{"\t\to.next.copy(head, body)\n", "\t\to.next.copy(head, nil)\n\t\to.next.refer(body)\n"},
 	}},
 	{"what is gathered has no bound", "internal/outbox/outbox.go", framed, []edit{
 		{"for short && o.writing && o.next.size >= gathered", "for short && o.writing && o.next.size < 0"},
@@ -105,7 +105,7 @@ var streamDefects = []defect{
 		{"b.taken += n }", "b.taken += n; b.Release() }"},
 	}},
 	{"a page is used by two at once", "internal/page/page.go", framed + " ./internal/page", []edit{
-		{"Put(b.page)\n\t\t*b = Buffer{err: b.err}", "Put(b.page)"},
+		{"b.page, b.taken, b.end = nil, 0, 0", ""},
 	}},
 	{"a slab is used again", "internal/slab/slab.go", framed + " ./internal/slab", []edit{
 		{"s.free = s.free[n:]", ""},

@@ -26,6 +26,7 @@ func Put(p *Page) { pool.Put(p) }
 type Buffer struct {
 	page       *Page // nil: there is none
 	taken, end int   // what lies between is unread
+	short      int   // bytes of the page that are not to be used
 	err        error // that comes after it
 }
 
@@ -40,8 +41,12 @@ func (b *Buffer) Unread() []byte {
 // Take takes n bytes of what is unread.
 func (b *Buffer) Take(n int) { b.taken += n }
 
-// Room returns the memory behind what is unread, as long as possible; at least
-// one byte, unless a whole page is unread.
+// ReadAhead is how many bytes are to be read at a time, at most a page, from now
+// on. It is a page at first.
+func (b *Buffer) ReadAhead(n int) { b.short = Size - n }
+
+// Room returns the memory behind what is unread, as long as possible: at least
+// one byte, unless that many are unread.
 func (b *Buffer) Room() []byte {
 	if b.page == nil {
 		b.page = Get()
@@ -50,7 +55,7 @@ func (b *Buffer) Room() []byte {
 		b.end = copy(b.page[:], b.page[b.taken:b.end])
 		b.taken = 0
 	}
-	return b.page[b.end:]
+	return b.page[b.end:max(b.end, Size-b.short)]
 }
 
 // Added says that n bytes were read into Room.
@@ -60,7 +65,7 @@ func (b *Buffer) Added(n int) { b.end += n }
 func (b *Buffer) Release() {
 	if b.page != nil && b.taken == b.end {
 		Put(b.page)
-		*b = Buffer{err: b.err}
+		b.page, b.taken, b.end = nil, 0, 0
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type Roster struct {
 	most int
 
 	start time.Time
+	last  atomic.Bool // who was given to Learn last is known
 
 	mu     sync.Mutex                       // guards what follows
 	peers  map[netip.AddrPort]*list.Element // that of heard, nil for those that were told of
@@ -71,23 +73,27 @@ func (r *Roster) Remove(peer netip.AddrPort) {
 }
 
 // Learn says that peer was heard just now. It is in the roster afterwards if
-// there is room. One that is known costs no memory.
-func (r *Roster) Learn(peer netip.AddrPort) {
+// there is room. One that is known costs no memory, and next to nothing if it is
+// heard again: it was given to Learn last, at the same time.
+func (r *Roster) Learn(peer netip.AddrPort, again bool) {
+	if again && r.last.Load() {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	entry, known := r.peers[peer]
-	if known && entry == nil {
-		return
+	if entry != nil || !known {
+		now := time.Since(r.start)
+		switch {
+		case known:
+			entry.Value.(*learnt).at = now
+			r.heard.MoveToBack(entry)
+		case r.makeRoomLocked(now):
+			r.peers[peer] = r.heard.PushBack(&learnt{peer, now})
+			r.sorted, known = nil, true
+		}
 	}
-	now := time.Since(r.start)
-	switch {
-	case known:
-		entry.Value.(*learnt).at = now
-		r.heard.MoveToBack(entry)
-	case r.makeRoomLocked(now):
-		r.peers[peer] = r.heard.PushBack(&learnt{peer, now})
-		r.sorted = nil
-	}
+	r.last.Store(known)
 }
 
 func (r *Roster) removeLocked(peer netip.AddrPort) {
@@ -96,6 +102,7 @@ func (r *Roster) removeLocked(peer netip.AddrPort) {
 	}
 	delete(r.peers, peer)
 	r.sorted = nil
+	r.last.Store(false)
 }
 
 // makeRoomLocked reports whether one more may be learnt, for which the most

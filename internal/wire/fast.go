@@ -66,6 +66,7 @@ func (w *Wire) readTCP(tcp *net.TCPConn, p []byte) (n int, err error) {
 		w.in.n, w.in.err = 0, nil
 		err := w.overdue(w.in.raw.Read(w.in.try))
 		if err == nil {
+			w.moved++
 			return w.in.n, w.in.err
 		} else if err != errAgain {
 			return 0, err

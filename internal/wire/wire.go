@@ -11,7 +11,10 @@ import (
 	"time"
 )
 
-const piece = 16 << 10 // bytes that are written at a time where the system does not do it
+const (
+	piece = 16 << 10 // bytes that are written at a time where the system does not do it
+	busy  = 100      // reads within Rest, after which there is none any more: a timer costs more than what a rest saves
+)
 
 // A Wire is a stream whose reader can be woken, and whose time-outs count what
 // it promises them to count. One goroutine may read while another writes. A
@@ -22,6 +25,7 @@ type Wire struct {
 	Idle  time.Duration // how long the reader may wait for a message to begin
 	Frame time.Duration // and for one that has begun to be whole
 	Send  time.Duration // how long the writer may wait for a byte to be taken
+	Rest  time.Duration // after how long a reader that waits for a message to begin gets ErrRest, at most twice that
 
 	Begun func() bool  // whether a message has begun to arrive
 	Stop  func() error // not nil when the reader is to stop; of the goroutine that reads
@@ -33,6 +37,8 @@ type Wire struct {
 	inFrame bool          // the time was spent on a message that has begun
 	limit   time.Duration // of this Read
 	since   time.Time     // when the wait under way began, or zero
+	moved   int           // reads since the deadline of a rest was set
+	resting bool          // it is set
 	in      fastReader
 
 	// Write state.
@@ -56,6 +62,7 @@ func (w *Wire) read(p []byte) (int, error) {
 			return 0, err
 		}
 		n, err := w.Conn.Read(p)
+		w.moved++
 		switch err = w.overdue(err); {
 		case n > 0 && errors.Is(err, os.ErrDeadlineExceeded):
 			return n, nil
@@ -64,6 +71,10 @@ func (w *Wire) read(p []byte) (int, error) {
 		}
 	}
 }
+
+// ErrRest is the error of a Read that has waited long for a message to begin,
+// with no limit. It comes once; then not before something was read.
+var ErrRest = errors.New("wire: nothing to read for long")
 
 var errAgain = fmt.Errorf("wire: read again: %w", os.ErrDeadlineExceeded)
 
@@ -82,14 +93,23 @@ func (w *Wire) begin() {
 // await makes ready to wait: a deadline, where there is a limit. It returns
 // Stop's error.
 func (w *Wire) await() error {
-	if w.limit > 0 {
+	switch {
+	case w.limit > 0:
 		if w.since.IsZero() {
 			w.since = time.Now()
+			w.resting = false
 			w.dated.Store(true)
 			w.Conn.SetReadDeadline(w.since.Add(w.limit - w.spent))
 		}
-	} else if w.dated.Swap(false) {
+	case w.dated.Swap(false):
+		w.resting = false
 		w.Conn.SetReadDeadline(time.Time{})
+	}
+	// The deadline of a rest stays while something is read, and is looked after when
+	// it passes: not with each wait.
+	if w.Rest > 0 && w.limit <= 0 && w.moved > 0 && !w.resting {
+		w.moved, w.resting = 0, true
+		w.Conn.SetReadDeadline(time.Now().Add(w.Rest))
 	}
 	return w.Stop()
 }
@@ -106,6 +126,13 @@ func (w *Wire) overdue(err error) error {
 		return err
 	case w.limit <= 0 || w.spent < w.limit:
 		w.dated.Store(true)
+		rest := w.resting && w.moved == 0
+		if w.resting && w.moved > busy {
+			w.Rest = 0
+		}
+		if w.resting = false; rest {
+			return ErrRest
+		}
 		return errAgain
 	case w.inFrame:
 		return fmt.Errorf("sockets: a message did not arrive whole within %v (Config.FrameTimeout): "+

@@ -135,7 +135,7 @@ func (c *Connection) SetCallback(callback ConnectionCallback) {
 // Send sends payload as one message. It returns once the kernel or the
 // connection has a copy: the payload may be reused, and a later failure is
 // [Connection.Err]. Messages that are sent one right after another, or from a
-// callback while more have arrived, are gathered and leave together: 128 KiB of
+// callback while more have arrived, are gathered and leave together: 256 KiB of
 // them at most, and within a millisecond. It waits as long as the other end does
 // not keep up: at most [Config.SendTimeout] without one byte taken, which ends
 // the connection. Messages of concurrent Sends never interleave.

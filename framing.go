@@ -23,8 +23,8 @@ var ErrMessageTooBig = errors.New("sockets: message too big")
 const (
 	maxPrefix   = 8
 	maxDefault  = 1 << 20   // bytes of a message, where no limit is set
-	readAhead   = page.Size // bytes that a Framer reads at a time, and allocates ahead of what arrived
-	prefixAhead = 256       // the same behind a message longer than that: another is to be read into its place
+	readAhead   = page.Size // bytes of a message that is read ahead whole, and that are allocated ahead of what arrived
+	prefixAhead = 256       // bytes that are read ahead behind a longer message: the next one is to be read into its place
 	copyAtMost  = 8 << 10   // a longer message is not copied behind its prefix
 )
 
@@ -141,7 +141,7 @@ func (f *Framer) next(dst []byte) (message []byte, inPlace bool, err error) {
 		return dst, false, err
 	}
 	if f.missing <= readAhead && f.partial == nil {
-		f.ahead.ReadAhead(readAhead)
+		f.ahead.ReadAhead(0)
 		unread, err := f.peek(f.missing)
 		if err != nil {
 			return dst, false, inMessage(err)

@@ -101,11 +101,11 @@ var streamDefects = []defect{
 	{"the receiver does not let go of what it holds", "conn.go", framed, []edit{
 		{"\tc.out.Release()\n\tc.reading", "\tc.reading"},
 	}},
-	{"a message that is lent is read over", "internal/page/page.go", framed + " ./internal/page", []edit{
-		{"b.taken += n }", "b.taken += n; b.Release() }"},
+	{"a message that is lent is read over", "internal/page/buffer.go", framed + " ./internal/page", []edit{
+		{"\t\tb.taken += n\n", "\t\tb.taken += n\n\t\tb.Release()\n"},
 	}},
-	{"a page is used by two at once", "internal/page/page.go", framed + " ./internal/page", []edit{
-		{"b.page, b.taken, b.end = nil, 0, 0", ""},
+	{"a page is used by two at once", "internal/page/buffer.go", framed + " ./internal/page", []edit{
+		{"\tb.page, b.taken, b.end = nil, 0, 0\n", ""},
 	}},
 	{"a slab is used again", "internal/slab/slab.go", framed + " ./internal/slab", []edit{
 		{"s.free = s.free[n:]", ""},

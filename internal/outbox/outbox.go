@@ -29,7 +29,7 @@ import (
 const (
 	longest  = 8 << 10              // bytes of a message that Send copies
 	copied   = 1 << 10              // bytes of a frame that Enqueue copies
-	gathered = 128 << 10            // bytes after which Send waits
+	gathered = 256 << 10            // bytes after which Send waits
 	burst    = 5 * time.Microsecond // after a write, in which one more message begins a burst
 	holding  = time.Millisecond     // at most
 )

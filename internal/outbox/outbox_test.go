@@ -20,7 +20,7 @@ var errFull = errors.New("full")
 const (
 	each     = 24        // bytes that a frame costs beside its own
 	longest  = 8 << 10   // bytes of a message that Send copies
-	gathered = 128 << 10 // bytes after which Send waits
+	gathered = 256 << 10 // bytes after which Send waits
 )
 
 // A sink is what an Outbox writes to: it waits for a token before each write.

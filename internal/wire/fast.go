@@ -81,7 +81,7 @@ func (w *Wire) tryRead(fd uintptr) (done bool) {
 	for {
 		p := w.in.p
 		if p == nil {
-			p = w.in.into.Room()
+			p = w.in.into.LargeRoom()
 		}
 		n, err := syscall.Read(int(fd), p)
 		switch err {

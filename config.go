@@ -107,7 +107,8 @@ type Config struct {
 	MaxPeers int
 
 	// LendPayloads lends a callback its payload for the time of the call: faster,
-	// but who keeps it must copy it. If false, the payload is the callback's own.
+	// but who keeps it must copy it. If false, the payload is the callback's own; a
+	// short one that is kept keeps up to 4 KiB alive.
 	LendPayloads bool
 
 	// PeerError is told what an AsyncPeer learns about one peer, such as

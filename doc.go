@@ -115,6 +115,9 @@
 // others. A peer that is named twice, as localhost and as 127.0.0.1, is one
 // peer, and a Peer never counts itself.
 //
+// Many datagrams for one endpoint go by [Peer.SendRun]. It is Send for each of
+// them, in order. On Linux those of equal length leave in one system call.
+//
 // No error of Send means that the datagram has left, not that it arrived.
 // Datagrams may get lost, delayed, duplicated, and overtaken by later ones, and
 // no program is told. Nothing in this package mends that: program
@@ -437,6 +440,16 @@
 //
 // A Peer has none, nor has a Connection without a callback to receive: Receive
 // runs where it is called.
+//
+// A payload is the callback's own: it may keep it and change it. Short ones lie
+// side by side in pieces of 4 KiB, so who keeps one of 10 bytes keeps up to 4 KiB
+// from being freed. With [Config.LendPayloads] nothing is copied: the payload is
+// good until the callback returns, and then its memory serves again, for any
+// connection or peer of the program.
+//
+// A Peer takes many datagrams at once where the system can, and gives them out
+// one by one. What it took and did not give out when Close is called is lost, as
+// is what the system still held.
 //
 // # Half-close and closing
 //

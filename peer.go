@@ -125,10 +125,10 @@ func (p *Peer) Send(payload []byte, to Address) error {
 }
 
 // SendRun sends each of payloads as one datagram to one endpoint, in order; the
-// payloads may be reused. That is [Peer.Send] for each of them, but many of equal
-// length cost little more than one, where the system can. If one is too long, or
-// to is no destination, nothing is sent. An error of the system ends the run, and
-// says how many were sent before.
+// payloads may be reused when it returns. That is [Peer.Send] for each of them, but
+// many of equal length cost little more than one, where the system can. If one has
+// over 65,507 bytes, or to is no destination, nothing is sent. Any other error ends
+// the run, and says how many were sent before; the others were not tried.
 func (p *Peer) SendRun(payloads [][]byte, to Address) error {
 	for _, payload := range payloads {
 		if err := p.checkLength(payload); err != nil {
@@ -212,7 +212,11 @@ func (p *Peer) Receive(ctx context.Context) (payload []byte, sender Address, err
 		defer context.AfterFunc(ctx, p.wake)()
 	}
 	payload, sender, err = p.next(stop)
-	return slices.Clone(payload), sender, err
+	if err == nil {
+		payload = slices.Clone(payload)
+		p.socket.Release()
+	}
+	return payload, sender, err
 }
 
 // Close closes the socket and ends reception. Closing again does nothing.

@@ -40,6 +40,7 @@ type trier interface {
 type fast interface {
 	sendAll(payload []byte, peers []netip.AddrPort) (sent int)
 	sendRun(payloads [][]byte, to netip.AddrPort) (sent int)
+	release()
 	receive(careful bool) (payload []byte, sender netip.AddrPort, again bool, err error)
 }
 
@@ -155,6 +156,14 @@ func (s *Socket) Receive() (payload []byte, sender netip.AddrPort, err error) {
 		return nil, sender, err
 	}
 	return s.buffer[:n:n], sender, nil
+}
+
+// Release ends the life of the payload that Receive returned last: who may not
+// call Receive again for long keeps no memory.
+func (s *Socket) Release() {
+	if s.fast != nil {
+		s.fast.release()
+	}
 }
 
 // Again reports whether what Receive returned last had arrived when it returned

@@ -44,15 +44,18 @@ func newFast(udp *net.UDPConn) fast {
 	}
 	k := &kernel{udp: udp, raw: raw}
 	k.read = k.readFrom
+	var missing syscall.Errno // a sandbox, or an emulation of Linux, may not have it
 	err = raw.Control(func(fd uintptr) {
 		domain, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
 		k.family = uint16(domain)
 		if _, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT); err == nil {
 			k.longest.Store(maxDatagram)
 		}
-		unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+		if _, _, missing = syscall.Syscall6(unix.SYS_RECVMMSG, fd, 0, 0, unix.MSG_DONTWAIT, 0, 0); missing == 0 {
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+		}
 	})
-	if err != nil {
+	if err != nil || missing != 0 {
 		return nil
 	}
 	return k

@@ -4,6 +4,7 @@ package endpoint
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -27,6 +28,10 @@ func (k *kernel) receive(careful bool) (payload []byte, sender netip.AddrPort, a
 			if op, ok := err.(*net.OpError); ok {
 				op.Op = "read"
 			}
+			if k.in != nil && errors.Is(err, net.ErrClosed) {
+				k.in.rest, k.in.opened = nil, k.in.received
+				k.release()
+			}
 			return nil, netip.AddrPort{}, false, err
 		}
 		if k.errno != 0 {
@@ -35,6 +40,15 @@ func (k *kernel) receive(careful bool) (payload []byte, sender netip.AddrPort, a
 	}
 	payload, sender, again = k.in.next()
 	return payload, sender, again, nil
+}
+
+// release gives back the memory of what receive returned last, unless more is in
+// it.
+func (k *kernel) release() {
+	if k.in != nil && k.in.isEmpty() {
+		incomings.Put(k.in)
+		k.in = nil
+	}
 }
 
 // readFrom reports whether a datagram, or an error, is here.
@@ -47,8 +61,7 @@ func (k *kernel) readFrom(fd uintptr) bool {
 		k.errno = k.in.fill(fd)
 	}
 	if k.errno == unix.EAGAIN {
-		incomings.Put(k.in)
-		k.in = nil
+		k.release()
 		return false
 	}
 	return true

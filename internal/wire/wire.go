@@ -62,7 +62,9 @@ func (w *Wire) read(p []byte) (int, error) {
 			return 0, err
 		}
 		n, err := w.Conn.Read(p)
-		w.moved++
+		if n > 0 {
+			w.moved++
+		}
 		switch err = w.overdue(err); {
 		case n > 0 && errors.Is(err, os.ErrDeadlineExceeded):
 			return n, nil

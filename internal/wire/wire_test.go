@@ -264,6 +264,72 @@ func TestNoLimitAfterOneIsNone(t *testing.T) {
 	})
 }
 
+func wantRest(t *testing.T, w *wire.Wire, after time.Duration) {
+	t.Helper()
+	start := time.Now()
+	if n, err := w.Read(make([]byte, 100)); n != 0 || err != wire.ErrRest || time.Since(start) != after {
+		t.Errorf("Read = %d, %v after %v, want %v after %v", n, err, time.Since(start), wire.ErrRest, after)
+	}
+}
+
+func TestAReaderThatWaitsLongRestsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWire()
+		w.Rest = time.Second
+		for range 3 {
+			time.AfterFunc(24*time.Hour, func() { s.arrive("text") })
+			wantRead(t, w, "text", 24*time.Hour)
+			w.Next()
+			wantRest(t, w, time.Second)
+		}
+	})
+}
+
+// The deadline of a rest is not set with each wait.
+func TestReadingPutsOffARest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWire()
+		w.Rest = time.Second
+		for range 9 {
+			time.AfterFunc(time.Second/4, func() { s.arrive("text") })
+			wantRead(t, w, "text", time.Second/4)
+		}
+		if s.read.set > 6 {
+			t.Errorf("%d deadlines in two seconds", s.read.set)
+		}
+		wantRest(t, w, 2*time.Second)
+	})
+}
+
+func TestABusyReaderDoesNotRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWire()
+		w.Rest = time.Second
+		for range 200 {
+			time.AfterFunc(time.Second/150, func() { s.arrive("text") })
+			wantRead(t, w, "text", time.Second/150)
+		}
+		time.AfterFunc(time.Hour, func() { s.arrive("text") })
+		wantRead(t, w, "text", time.Hour)
+	})
+}
+
+func TestNoRestInAMessageOrUnderALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, begun := range []bool{true, false} {
+			w, s := newWire()
+			w.Rest, w.Frame, w.Begun = time.Second, time.Hour, func() bool { return begun }
+			if !begun {
+				w.Idle = time.Hour
+			}
+			for range 3 {
+				time.AfterFunc(time.Minute, func() { s.arrive("text") })
+				wantRead(t, w, "text", time.Minute)
+			}
+		}
+	})
+}
+
 func TestWakeStopsTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, limit := range []time.Duration{0, time.Hour} {

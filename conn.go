@@ -97,7 +97,7 @@ func newConnection(conn net.Conn, cfg *Config, callback ConnectionCallback) *Con
 	c.framer = NewFramer(c.wire, cfg.Prefix)
 	c.framer.MaxMessage = cfg.MaxMessage
 	c.wire.Begun = c.framer.begun
-	c.out = outbox.New(cfg.MaxQueue, c.wire.WriteVector, c.fail, c.halfClose)
+	c.out = outbox.New(cfg.MaxQueue, c.wire.WriteVector, c.wire.TryWrite, c.fail, c.halfClose)
 	c.pending.Store(2)
 	if callback != nil {
 		c.SetCallback(callback)

@@ -425,8 +425,9 @@
 //
 //   - An AsyncPeer with a callback has one, which receives. It ends with Close,
 //     and [AsyncPeer.Done] tells when.
-//   - A Connection with a callback has one, which receives. It ends with the
-//     connection, and [Connection.Done] tells when.
+//   - A Connection with a callback has one, which receives; after a silence,
+//     another in its place. It ends with the connection, and [Connection.Done]
+//     tells when.
 //   - A Connection to which SendAll sends, or Send in a burst, has one as long as
 //     something is gathered to be written. Close waits for it.
 //   - A Connection that cannot send any more, because a write failed, has one for

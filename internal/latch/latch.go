@@ -11,7 +11,7 @@ import (
 type Latch struct {
 	closed atomic.Bool
 
-	mu sync.Mutex    // guards closing, and what follows
+	mu sync.Mutex    // guards what follows; held to set closed
 	c  chan struct{} // nil: nobody has waited yet
 }
 
@@ -19,8 +19,11 @@ type Latch struct {
 func (l *Latch) Close() (first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if first = l.closed.CompareAndSwap(false, true); first && l.c != nil {
-		close(l.c)
+	if first = !l.closed.Load(); first {
+		l.closed.Store(true)
+		if l.c != nil {
+			close(l.c)
+		}
 	}
 	return first
 }

@@ -41,6 +41,7 @@ const (
 // The functions that it is made of are called with no lock held.
 type Outbox struct {
 	write  func(frames *net.Buffers) (int64, error)
+	try    func(frames *net.Buffers) (int64, error)
 	failed func(err error)
 	idle   func()
 	max    int
@@ -72,13 +73,13 @@ const (
 	many               // there is more to come
 )
 
-// New returns an Outbox that writes by write, which consumes the frames. It
-// calls failed with the error of a write, and idle once: when sending is refused
-// and nothing is left to be written. A max that is positive bounds the bytes that
-// Enqueue queues, where a frame counts 24 more than it has; one that is alone may
-// be longer.
-func New(max int, write func(*net.Buffers) (int64, error), failed func(error), idle func()) *Outbox {
-	return &Outbox{max: max, write: write, failed: failed, idle: idle}
+// New returns an Outbox that writes by write, which consumes the frames, or by
+// try, which consumes what it can without waiting. It calls failed with the error
+// of a write, and idle once: when sending is refused and nothing is left to be
+// written. A max that is positive bounds the bytes that Enqueue queues, where a
+// frame counts 24 more than it has; one that is alone may be longer.
+func New(max int, write, try func(*net.Buffers) (int64, error), failed func(error), idle func()) *Outbox {
+	return &Outbox{max: max, write: write, try: try, failed: failed, idle: idle}
 }
 
 // Send sends a frame: head and body. It returns once both have been written or
@@ -92,10 +93,7 @@ func (o *Outbox) Send(head, body []byte) (refused error, ok bool) {
 		return refused, false
 	}
 	for short && o.writing && o.next.size >= gathered && o.broken == nil {
-		if o.room == nil {
-			o.room = make(chan struct{})
-		}
-		o.waitLocked(o.room)
+		o.waitForRoomLocked()
 	}
 	if o.broken != nil {
 		o.mu.Unlock()
@@ -110,10 +108,13 @@ func (o *Outbox) Send(head, body []byte) (refused error, ok bool) {
 	}
 	switch {
 	case o.writing && !short:
-		written := make(chan struct{})
+		written := make(chan bool, 1)
 		o.next.written = append(o.next.written, written)
-		o.waitLocked(written)
-		ok = o.broken == nil
+		o.waiting++
+		o.mu.Unlock()
+		ok = <-written
+		o.mu.Lock()
+		o.waiting--
 		o.mu.Unlock()
 		o.Settle()
 		return nil, ok
@@ -180,8 +181,9 @@ func (o *Outbox) Hold(more bool) {
 	}
 }
 
-// Release ends a hold: what is gathered is written. That may wait for the other
-// end, as Send does, but not for what Enqueue queued.
+// Release ends a hold: what is gathered is written, as far as that needs no
+// waiting, and the rest by a goroutine. A receiver that waited for the other end
+// would not read, though others may have sent what is gathered.
 func (o *Outbox) Release() {
 	o.mu.Lock()
 	o.held = free
@@ -189,14 +191,26 @@ func (o *Outbox) Release() {
 		o.armed = false
 		o.due.Stop()
 	}
-	write, queued := !o.writing && o.next.size > 0, o.queued > 0
+	write := !o.writing && o.next.size > 0
 	o.writing = o.writing || write
 	o.mu.Unlock()
-	switch {
-	case write && queued:
+	if !write {
+		return
+	}
+	b := o.begin()
+	_, err := o.try(&o.vector)
+	if err == nil && len(o.vector) > 0 {
+		go o.finish(b)
+	} else if more, _ := o.end(b, err); more {
 		go o.empty()
-	case write:
-		o.flush()
+	}
+}
+
+// finish writes what is left of b, and what came meanwhile.
+func (o *Outbox) finish(b batch) {
+	_, err := o.write(&o.vector)
+	if more, _ := o.end(b, err); more {
+		o.empty()
 	}
 }
 
@@ -273,11 +287,14 @@ var started = time.Now()
 // clock is the time since the program started. It is cheaper than time.Now.
 func clock() time.Duration { return time.Since(started) }
 
-// waitLocked waits for c, for somebody who is sending.
-func (o *Outbox) waitLocked(c <-chan struct{}) {
+func (o *Outbox) waitForRoomLocked() {
+	if o.room == nil {
+		o.room = make(chan struct{})
+	}
+	room := o.room
 	o.waiting++
 	o.mu.Unlock()
-	<-c
+	<-room
 	o.mu.Lock()
 	o.waiting--
 }
@@ -304,25 +321,39 @@ func (o *Outbox) flush() (ok bool) {
 // pass writes what is gathered, and reports whether more came since. If not,
 // nobody writes any more. The caller has set writing.
 func (o *Outbox) pass() (more bool, err error) {
+	b := o.begin()
+	_, err = o.write(&o.vector)
+	return o.end(b, err)
+}
+
+// begin takes what is gathered, to be written.
+func (o *Outbox) begin() batch {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	b := o.next
 	o.next, o.spare = o.spare, batch{}
 	o.freeRoomLocked()
-	o.mu.Unlock()
 	o.vector = b.parts
-	if _, err = o.write(&o.vector); err != nil {
+	return b
+}
+
+// end is what follows the write of b, as pass.
+func (o *Outbox) end(b batch, err error) (more bool, _ error) {
+	if err != nil {
 		o.failed(err)
 	}
 	o.mu.Lock()
+	for _, written := range b.written {
+		written <- err == nil
+	}
 	if err != nil {
 		o.broken = err
-		b.written = append(b.written, o.next.written...)
-		b.queued += o.next.queued
+		for _, written := range o.next.written {
+			written <- false
+		}
+		o.queued -= o.next.queued
 		o.next.empty()
 		o.freeRoomLocked()
-	}
-	for _, c := range b.written {
-		close(c)
 	}
 	if o.held == free {
 		o.wrote = clock()
@@ -352,28 +383,44 @@ func (o *Outbox) freeRoomLocked() {
 type batch struct {
 	parts   net.Buffers
 	pages   []*page.Page
-	used    int             // bytes of the last page
-	grows   bool            // the last part ends where the last page is used
-	size    int             // bytes of all parts
-	queued  int             // cost of what Enqueue took
-	written []chan struct{} // to be closed when the parts are not needed any more
+	used    int           // bytes of the last page
+	grows   bool          // the last part ends where the last page is used
+	size    int           // bytes of all parts
+	queued  int           // cost of what Enqueue took
+	written []chan<- bool // told whether the parts were written, when they are not needed any more
 }
 
-// copy copies a frame, of at most a page, behind what is there.
+// copy copies a frame behind what is there.
 func (b *batch) copy(head, body []byte) {
-	n := len(head) + len(body)
-	if len(b.pages) == 0 || page.Size-b.used < n {
-		b.pages = append(b.pages, page.Get())
-		b.used, b.grows = 0, false
+	if n := len(head) + len(body); b.grows && n <= page.Size-b.used {
+		part := &b.parts[len(b.parts)-1]
+		*part = append(append(*part, head...), body...)
+		b.used += n
+		b.size += n
+		return
 	}
-	if !b.grows {
-		b.parts = append(b.parts, b.pages[len(b.pages)-1][b.used:b.used])
-		b.grows = true
+	b.spread(head)
+	b.spread(body)
+}
+
+// spread copies p over as many pages as it needs.
+func (b *batch) spread(p []byte) {
+	for len(p) > 0 {
+		if len(b.pages) == 0 || b.used == page.Size {
+			b.pages = append(b.pages, page.Get())
+			b.used, b.grows = 0, false
+		}
+		if !b.grows {
+			b.parts = append(b.parts, b.pages[len(b.pages)-1][b.used:b.used])
+			b.grows = true
+		}
+		part := &b.parts[len(b.parts)-1]
+		n := min(len(p), page.Size-b.used)
+		*part = append(*part, p[:n]...)
+		b.used += n
+		b.size += n
+		p = p[n:]
 	}
-	part := &b.parts[len(b.parts)-1]
-	*part = append(append(*part, head...), body...)
-	b.used += n
-	b.size += n
 }
 
 // refer puts p itself behind what is there.

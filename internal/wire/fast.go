@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"cmp"
 	"io"
 	"net"
 	"os"
@@ -18,6 +19,8 @@ import (
 // who finds data, or room, at once sets no deadline and reads no clock, which
 // would cost half as much as the system call.
 
+const most = 1 << 30 // bytes for which every system takes a read or a write
+
 // A fastReader is what a Wire keeps to read a TCP connection.
 type fastReader struct {
 	raw  syscall.RawConn
@@ -31,10 +34,13 @@ type fastReader struct {
 // Read returns Stop's error as soon as there is one. Only time spent in Read
 // counts: what passes between two calls is the program's.
 func (w *Wire) Read(p []byte) (int, error) {
-	if tcp, ok := w.Conn.(*net.TCPConn); ok {
-		return w.readTCP(tcp, p)
+	tcp, ok := w.Conn.(*net.TCPConn)
+	if !ok {
+		return w.read(p)
 	}
-	return w.read(p)
+	n, err := w.readTCP(tcp, p)
+	w.in.p = nil
+	return n, err
 }
 
 // Fill reads into b, once there is something to read: until then it is released.
@@ -57,14 +63,14 @@ func (w *Wire) readTCP(tcp *net.TCPConn, p []byte) (n int, err error) {
 		}
 		w.in.try = w.tryRead
 	}
-	w.in.p = p
+	w.in.p = p[:min(len(p), most)]
 	w.begin()
 	for {
 		if err := w.Stop(); err != nil {
 			return 0, err
 		}
 		w.in.n, w.in.err = 0, nil
-		err := w.overdue(w.in.raw.Read(w.in.try))
+		err := w.overdue(named(w.in.raw.Read(w.in.try), "read"))
 		if err == nil {
 			w.moved++
 			return w.in.n, w.in.err
@@ -109,9 +115,23 @@ type fastWriter struct {
 	raw   syscall.RawConn
 	try   func(fd uintptr) (done bool)
 	rest  []byte
+	once  bool // do not wait
 	tried bool
 	dated bool  // a wait has its deadline
 	err   error // of the system
+}
+
+// TryWrite writes, and consumes, what it can without waiting.
+func (w *Wire) TryWrite(vector *net.Buffers) (n int64, err error) {
+	tcp, ok := w.Conn.(*net.TCPConn)
+	for ok && err == nil && len(*vector) > 0 {
+		var m int64
+		before := len(*vector)
+		m, err = w.writeRaw(tcp, vector, true)
+		n += m
+		ok = len(*vector) < before
+	}
+	return n, err
 }
 
 // writeTCP writes vector, and consumes what was taken.
@@ -120,6 +140,12 @@ func (w *Wire) writeTCP(tcp *net.TCPConn, vector *net.Buffers) (n int64, err err
 		w.limitWrite()
 		return vector.WriteTo(tcp)
 	}
+	return w.writeRaw(tcp, vector, false)
+}
+
+// writeRaw writes the first part of vector, or where it is not to wait as much of
+// it as the system takes.
+func (w *Wire) writeRaw(tcp *net.TCPConn, vector *net.Buffers, once bool) (n int64, err error) {
 	if w.out.raw == nil {
 		if w.out.raw, err = tcp.SyscallConn(); err != nil {
 			return 0, err
@@ -127,15 +153,13 @@ func (w *Wire) writeTCP(tcp *net.TCPConn, vector *net.Buffers) (n int64, err err
 		w.out.try = w.tryWrite
 	}
 	whole := (*vector)[0]
-	w.out.rest, w.out.tried, w.out.dated, w.out.err = whole, false, false, nil
+	w.out.rest, w.out.once, w.out.tried, w.out.dated, w.out.err = whole, once, false, false, nil
 	err = w.out.raw.Write(w.out.try)
 	if err != nil && !w.out.tried { // maybe a deadline of an earlier write
 		w.Conn.SetWriteDeadline(time.Time{})
 		err = w.out.raw.Write(w.out.try)
 	}
-	if err == nil {
-		err = w.out.err
-	}
+	err = cmp.Or(named(err, "write"), w.out.err)
 	if (*vector)[0] = w.out.rest; len(w.out.rest) == 0 {
 		*vector = (*vector)[1:]
 	}
@@ -147,24 +171,32 @@ func (w *Wire) writeTCP(tcp *net.TCPConn, vector *net.Buffers) (n int64, err err
 func (w *Wire) tryWrite(fd uintptr) (done bool) {
 	w.out.tried = true
 	for len(w.out.rest) > 0 {
-		n, err := syscall.Write(int(fd), w.out.rest)
+		n, err := syscall.Write(int(fd), w.out.rest[:min(len(w.out.rest), most)])
 		switch err {
 		case nil:
 			w.out.rest = w.out.rest[n:]
 			w.out.dated = false
 		case syscall.EINTR:
 		case syscall.EAGAIN:
-			if !w.out.dated {
+			if !w.out.dated && !w.out.once {
 				w.out.dated = true
 				w.limitWrite()
 			}
-			return false
+			return w.out.once
 		default:
 			w.out.err = opError("write", w.Conn, err)
 			return true
 		}
 	}
 	return true
+}
+
+// named is an error of a raw connection, by the name that it has elsewhere.
+func named(err error, op string) error {
+	if e, ok := err.(*net.OpError); ok {
+		e.Op = op
+	}
+	return err
 }
 
 func opError(op string, conn net.Conn, err error) error {

@@ -20,6 +20,9 @@ func (w *Wire) Read(p []byte) (int, error) { return w.read(p) }
 // Fill reads into b, once there is something to read.
 func (w *Wire) Fill(b *page.Buffer) error { return b.Fill(w) }
 
+// TryWrite writes, and consumes, what it can without waiting: nothing.
+func (w *Wire) TryWrite(vector *net.Buffers) (int64, error) { return 0, nil }
+
 func (w *Wire) writeTCP(tcp *net.TCPConn, vector *net.Buffers) (int64, error) {
 	w.limitWrite()
 	return vector.WriteTo(tcp)

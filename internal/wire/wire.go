@@ -109,7 +109,7 @@ func (w *Wire) await() error {
 	}
 	// The deadline of a rest stays while something is read, and is looked after when
 	// it passes: not with each wait.
-	if w.Rest > 0 && w.limit <= 0 && w.moved > 0 && !w.resting {
+	if w.Rest > 0 && w.limit <= 0 && !w.inFrame && w.moved > 0 && !w.resting {
 		w.moved, w.resting = 0, true
 		w.Conn.SetReadDeadline(time.Now().Add(w.Rest))
 	}

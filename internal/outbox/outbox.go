@@ -9,11 +9,13 @@
 //     that next. A goroutine does so, which lives as long as there is something.
 //   - Who sends again just after a write is in a burst: the goroutine writes,
 //     and the next messages are gathered behind its back.
-//   - The receiver of a stream holds what its callbacks send, until it has
-//     handled all that has arrived; at most for a millisecond.
+//   - While the receiver of a stream handles several messages that have arrived,
+//     what is sent is held until it has handled the last; at most for a
+//     millisecond. If only one has arrived, the first answer leaves at once.
 //
-// 64 connections that echo 64 messages each: 5.3 million a second, against 0.3
-// with one write for each message.
+// 64 connections with 64 messages under way in each echo 6.5 million a second, at
+// both ends by callbacks; with two writes for each message 0.2 million. (Two cores;
+// go run . -only echo-64x64-128 in bench.)
 package outbox
 
 import (

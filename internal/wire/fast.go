@@ -15,9 +15,10 @@ import (
 
 // The fast paths speak to the kernel themselves, where a stream is its own: they
 // try first, and make ready to wait only if they have to. So a connection that
-// waits has no memory to read into, which is what most of ten thousand do; and
-// who finds data, or room, at once sets no deadline and reads no clock, which
-// would cost half as much as the system call.
+// waits has no memory to read into, and ten thousand silent ones take less than
+// half of what they took with a buffer each (go run . -only idle-10000 in bench).
+// And who finds data, or room, at once sets no deadline, which takes 240 ns, half
+// as much as the system call.
 
 const most = 1 << 30 // bytes for which every system takes a read or a write
 

@@ -59,6 +59,29 @@ func TestACallbackThatOnlyReadsNeverStopsTheOtherEnd(t *testing.T) {
 	})
 }
 
+// What is held while callbacks run leaves when all that has arrived is handled,
+// not only when its time is over.
+func TestWhatIsHeldLeavesWithTheLastMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, other := alone(sockets.Config{}, func(event sockets.Event, payload []byte, c *sockets.Connection, _ error) {
+			if event == sockets.EventMessage {
+				c.Send(payload)
+			}
+		})
+		stream := framed("one", "two", "three")
+		takes(t, "the echo", 0, func() {
+			other.Write(stream)
+			echo := make([]byte, len(stream))
+			if _, err := io.ReadFull(other, echo); err != nil || !bytes.Equal(echo, stream) {
+				t.Errorf("the echo is %q, %v", echo, err)
+			}
+		})
+		c.CloseNow()
+		<-c.Done()
+		other.Close()
+	})
+}
+
 // tcpPair returns a connection over real TCP, and the bare other end.
 func tcpPair(t *testing.T, cfg sockets.Config, callback sockets.ConnectionCallback) (*sockets.Connection, *net.TCPConn) {
 	t.Helper()

@@ -287,7 +287,7 @@ func (c *Connection) Close() error {
 	<-c.flushed.Wait()
 	c.conn.Close() // before what is beneath it: a layer may say goodbye here
 	c.abort(net.ErrClosed)
-	switch err = cmp.Or(c.out.Err(), err); {
+	switch err = cmp.Or(c.out.Err(), err, c.wire.Fault()); {
 	case late.Load():
 		err = fmt.Errorf("the other end did not end within %v (Config.CloseTimeout): does it read? %w", c.cfg.CloseTimeout, os.ErrDeadlineExceeded)
 	case err == nil, !first, !open, errors.Is(err, net.ErrClosed):

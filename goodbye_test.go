@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,36 @@ func TestCloseLetsALayerSayGoodbye(t *testing.T) {
 		receive(t, other, "goodbye")
 		other.CloseNow()
 	})
+}
+
+// A system tells a reset once: here to the reader, just before Close.
+func TestCloseTellsTheResetThatWasToldToTheReader(t *testing.T) {
+	for name, callback := range map[string]sockets.ConnectionCallback{
+		"a callback": func(sockets.Event, []byte, *sockets.Connection, error) {},
+		"Receive":    nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				here, other := pipe()
+				release := make(chan struct{})
+				c := sockets.NewConnection(&hookedConn{memConn: here, read: func(p []byte) (int, error) {
+					n, err := here.Read(p)
+					<-release
+					return n, err
+				}}, callback)
+				if callback == nil {
+					go c.Receive(t.Context())
+				}
+				other.abort()
+				synctest.Wait()
+				time.AfterFunc(time.Millisecond, func() { close(release) })
+				if err := c.Close(); !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("Close = %v, want %v", err, syscall.ECONNRESET)
+				}
+				<-c.Done()
+			})
+		})
+	}
 }
 
 func TestCloseWriteTellsThatAnEarlierMessageFailed(t *testing.T) {

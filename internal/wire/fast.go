@@ -106,7 +106,7 @@ func (w *Wire) tryRead(fd uintptr) (done bool) {
 			w.in.err = w.await()
 			return w.in.err != nil
 		default:
-			w.in.err = opError("read", w.Conn, err)
+			w.in.err = w.failed(opError("read", w.Conn, err))
 			return true
 		}
 	}

@@ -30,7 +30,8 @@ type Wire struct {
 	Begun func() bool  // whether a message has begun to arrive
 	Stop  func() error // not nil when the reader is to stop; of the goroutine that reads
 
-	dated atomic.Bool // Conn may have a read deadline
+	dated atomic.Bool           // Conn may have a read deadline
+	fault atomic.Pointer[error] // of Conn, that Read returned
 
 	// Read state.
 	spent   time.Duration // reading a message, or waiting for it to begin
@@ -124,8 +125,10 @@ func (w *Wire) overdue(err error) error {
 		w.since = time.Time{}
 	}
 	switch {
-	case err == nil || !errors.Is(err, os.ErrDeadlineExceeded):
+	case err == nil || err == io.EOF:
 		return err
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return w.failed(err)
 	case w.limit <= 0 || w.spent < w.limit:
 		w.dated.Store(true)
 		rest := w.resting && w.moved == 0
@@ -142,6 +145,21 @@ func (w *Wire) overdue(err error) error {
 	}
 	return fmt.Errorf("sockets: no message within %v (Config.IdleTimeout): "+
 		"has the other end gone, or nothing to say? %w", w.limit, err)
+}
+
+// failed keeps a fault of Conn: systems tell it once, and then an end.
+func (w *Wire) failed(err error) error {
+	w.fault.Store(&err)
+	return err
+}
+
+// Fault returns the fault of Conn that Read has returned, or nil. It may be
+// called at any time.
+func (w *Wire) Fault() error {
+	if err := w.fault.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func (w *Wire) Write(p []byte) (int, error) {

@@ -449,6 +449,9 @@ func TestReadReturnsTheErrorOfTheStream(t *testing.T) {
 			if n, err := w.Read(make([]byte, 100)); n != 0 || err != end {
 				t.Errorf("Read = %d, %v, want %v", n, err, end)
 			}
+			if fault := w.Fault(); fault != end && (fault != nil || end != io.EOF) {
+				t.Errorf("Fault = %v after %v", fault, end)
+			}
 		}
 	})
 }
@@ -666,5 +669,10 @@ func TestWireOverTCP(t *testing.T) {
 	}
 	if _, err := io.ReadFull(there, buffer); err != nil || string(buffer) != "text" {
 		t.Errorf("the other end reads %q, %v, want text", buffer, err)
+	}
+	there.(*net.TCPConn).SetLinger(0)
+	there.Close()
+	if n, err := w.Read(buffer); n != 0 || !errors.Is(err, syscall.ECONNRESET) || w.Fault() != err {
+		t.Errorf("Read after a reset = %d, %v, and Fault = %v, want %v", n, err, w.Fault(), syscall.ECONNRESET)
 	}
 }

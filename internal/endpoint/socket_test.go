@@ -267,7 +267,11 @@ func sendRun(t *testing.T, s *endpoint.Socket, to netip.AddrPort, payloads [][]b
 	t.Helper()
 	for _, payload := range payloads {
 		if len(payload) > 9216 {
-			if err := s.Send(payload, endpoint.Of(place4.bind(t).LocalAddr())); err != nil {
+			sink := place6
+			if to.Addr().Is4() {
+				sink = place4
+			}
+			if err := s.Send(payload, endpoint.Of(sink.bind(t).LocalAddr())); err != nil {
 				t.Skip(err)
 			}
 			break

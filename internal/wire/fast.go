@@ -91,7 +91,7 @@ func (w *Wire) tryRead(fd uintptr) (done bool) {
 		if p == nil {
 			p = w.in.into.LargeRoom()
 		}
-		n, err := syscall.Read(int(fd), p)
+		n, err := receive(fd, p)
 		switch err {
 		case nil:
 			if w.in.n = n; n == 0 {
@@ -173,7 +173,7 @@ func (w *Wire) writeRaw(tcp *net.TCPConn, vector *net.Buffers, once bool) (n int
 func (w *Wire) tryWrite(fd uintptr) (done bool) {
 	w.out.tried = true
 	for len(w.out.rest) > 0 {
-		n, err := syscall.Write(int(fd), w.out.rest[:min(len(w.out.rest), most)])
+		n, err := send(fd, w.out.rest[:min(len(w.out.rest), most)])
 		switch err {
 		case nil:
 			w.out.rest = w.out.rest[n:]

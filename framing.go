@@ -1,7 +1,6 @@
 package sockets
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -42,6 +41,7 @@ type Framer struct {
 
 	rw     io.ReadWriter
 	prefix int
+	most   int // bytes that the prefix can express
 
 	// Read state.
 	ahead   page.Buffer
@@ -61,7 +61,11 @@ type Framer struct {
 // big-endian; any other panics. The slides use 4.
 func NewFramer(rw io.ReadWriter, prefix int) *Framer {
 	checkPrefix(prefix)
-	return &Framer{rw: rw, prefix: prefix}
+	most := math.MaxInt - maxPrefix
+	if prefix < 8 {
+		most = int(min(uint64(most), 1<<(8*prefix)-1))
+	}
+	return &Framer{rw: rw, prefix: prefix, most: most}
 }
 
 func checkPrefix(prefix int) {
@@ -127,11 +131,14 @@ func (f *Framer) ReadMessage() ([]byte, error) {
 // only if dst has no room, and then no more than 16 KiB or three times what has
 // really arrived, whatever the prefix announces.
 func (f *Framer) ReadAppend(dst []byte) ([]byte, error) {
-	message, inPlace, err := f.next(dst)
-	if inPlace {
-		message = append(dst, message...)
+	message, inPlace := f.take()
+	if !inPlace {
+		var err error
+		if message, inPlace, err = f.next(dst); !inPlace {
+			return message, err
+		}
 	}
-	return message, err
+	return append(dst, message...), nil
 }
 
 // next returns the next message: in place, if it lies whole in what was read
@@ -206,7 +213,7 @@ func (f *Framer) take() (message []byte, ok bool) {
 // whole returns where the next message ends in what has been read ahead.
 func (f *Framer) whole() (end int, ok bool) {
 	unread := f.ahead.Unread()
-	if f.inBody || len(unread) < f.prefix {
+	if f.inBody || f.readErr != nil || len(unread) < f.prefix {
 		return 0, false
 	}
 	n := length(unread[:f.prefix])
@@ -259,6 +266,9 @@ func (f *Framer) tooBig(length uint64) error {
 
 // length is what a prefix announces.
 func length(prefix []byte) (n uint64) {
+	if len(prefix) == 4 {
+		return uint64(binary.BigEndian.Uint32(prefix))
+	}
 	for _, b := range prefix {
 		n = n<<8 | uint64(b)
 	}
@@ -274,14 +284,13 @@ func inMessage(err error) error {
 
 // limit is how many bytes a message may have.
 func (f *Framer) limit() int {
-	most := math.MaxInt - maxPrefix
-	if f.prefix < 8 {
-		most = int(min(uint64(most), 1<<(8*f.prefix)-1))
+	switch {
+	case f.MaxMessage < 0:
+		return f.most
+	case f.MaxMessage == 0:
+		return min(f.most, maxDefault)
 	}
-	if f.MaxMessage < 0 {
-		return most
-	}
-	return min(most, cmp.Or(f.MaxMessage, maxDefault))
+	return min(f.most, f.MaxMessage)
 }
 
 func (f *Framer) checkLength(length int) error {

@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"net"
 	"syscall"
 	"unsafe"
 )
@@ -17,7 +18,10 @@ import (
 // The race detector sees memory that package syscall reads and writes, not what
 // is read and written here.
 
-const short = 64 << 10 // bytes that are moved in a few microseconds
+const (
+	short   = 128 << 10 // bytes that are moved in some ten microseconds
+	gathers = true      // send takes several parts at a time
+)
 
 func receive(fd uintptr, p []byte) (int, error) {
 	if len(p) > short {
@@ -27,12 +31,23 @@ func receive(fd uintptr, p []byte) (int, error) {
 		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), syscall.MSG_DONTWAIT, 0, 0))
 }
 
-func send(fd uintptr, p []byte) (int, error) {
-	if len(p) > short {
-		return syscall.Write(int(fd), p)
+// send sends the first parts of vector.
+func send(fd uintptr, vector net.Buffers) (int, error) {
+	var parts [16]syscall.Iovec
+	var message syscall.Msghdr
+	message.Iov = &parts[0]
+	size := 0
+	for i, part := range vector[:min(len(vector), len(parts))] {
+		parts[i].Base = unsafe.SliceData(part)
+		parts[i].SetLen(len(part))
+		message.Iovlen++
+		size += len(part)
 	}
-	return result(syscall.RawSyscall6(syscall.SYS_SENDTO, fd,
-		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0))
+	const flags = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
+	if size > short {
+		return result(syscall.Syscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&message)), flags))
+	}
+	return result(syscall.RawSyscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&message)), flags))
 }
 
 func result(n, _ uintptr, errno syscall.Errno) (int, error) {

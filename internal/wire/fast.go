@@ -116,37 +116,31 @@ func (w *Wire) tryRead(fd uintptr) (done bool) {
 type fastWriter struct {
 	raw   syscall.RawConn
 	try   func(fd uintptr) (done bool)
-	rest  []byte
-	once  bool // do not wait
+	rest  *net.Buffers
+	n     int64 // bytes that were taken
+	once  bool  // do not wait
 	tried bool
 	dated bool  // a wait has its deadline
 	err   error // of the system
 }
 
 // TryWrite writes, and consumes, what it can without waiting.
-func (w *Wire) TryWrite(vector *net.Buffers) (n int64, err error) {
-	tcp, ok := w.Conn.(*net.TCPConn)
-	for ok && err == nil && len(*vector) > 0 {
-		var m int64
-		before := len(*vector)
-		m, err = w.writeRaw(tcp, vector, true)
-		n += m
-		ok = len(*vector) < before
+func (w *Wire) TryWrite(vector *net.Buffers) (int64, error) {
+	if tcp, ok := w.Conn.(*net.TCPConn); ok {
+		return w.writeRaw(tcp, vector, true)
 	}
-	return n, err
+	return 0, nil
 }
 
 // writeTCP writes vector, and consumes what was taken.
-func (w *Wire) writeTCP(tcp *net.TCPConn, vector *net.Buffers) (n int64, err error) {
-	if len(*vector) > 1 {
+func (w *Wire) writeTCP(tcp *net.TCPConn, vector *net.Buffers) (int64, error) {
+	if len(*vector) > 1 && !gathers {
 		w.limitWrite()
 		return vector.WriteTo(tcp)
 	}
 	return w.writeRaw(tcp, vector, false)
 }
 
-// writeRaw writes the first part of vector, or where it is not to wait as much of
-// it as the system takes.
 func (w *Wire) writeRaw(tcp *net.TCPConn, vector *net.Buffers, once bool) (n int64, err error) {
 	if w.out.raw == nil {
 		if w.out.raw, err = tcp.SyscallConn(); err != nil {
@@ -154,29 +148,24 @@ func (w *Wire) writeRaw(tcp *net.TCPConn, vector *net.Buffers, once bool) (n int
 		}
 		w.out.try = w.tryWrite
 	}
-	whole := (*vector)[0]
-	w.out.rest, w.out.once, w.out.tried, w.out.dated, w.out.err = whole, once, false, false, nil
+	w.out.rest, w.out.n, w.out.once, w.out.tried, w.out.dated, w.out.err = vector, 0, once, false, false, nil
 	err = w.out.raw.Write(w.out.try)
 	if err != nil && !w.out.tried { // maybe a deadline of an earlier write
 		w.Conn.SetWriteDeadline(time.Time{})
 		err = w.out.raw.Write(w.out.try)
 	}
-	err = cmp.Or(named(err, "write"), w.out.err)
-	if (*vector)[0] = w.out.rest; len(w.out.rest) == 0 {
-		*vector = (*vector)[1:]
-	}
-	n = int64(len(whole) - len(w.out.rest))
 	w.out.rest = nil
-	return n, err
+	return w.out.n, cmp.Or(named(err, "write"), w.out.err)
 }
 
 func (w *Wire) tryWrite(fd uintptr) (done bool) {
 	w.out.tried = true
-	for len(w.out.rest) > 0 {
-		n, err := send(fd, w.out.rest[:min(len(w.out.rest), most)])
+	for len(*w.out.rest) > 0 {
+		n, err := send(fd, *w.out.rest)
 		switch err {
 		case nil:
-			w.out.rest = w.out.rest[n:]
+			w.out.n += int64(n)
+			consume(w.out.rest, n)
 			w.out.dated = false
 		case syscall.EINTR:
 		case syscall.EAGAIN:
@@ -191,6 +180,17 @@ func (w *Wire) tryWrite(fd uintptr) (done bool) {
 		}
 	}
 	return true
+}
+
+// consume takes n bytes from the front of vector, and parts that are empty.
+func consume(vector *net.Buffers, n int) {
+	for len(*vector) > 0 && n >= len((*vector)[0]) {
+		n -= len((*vector)[0])
+		*vector = (*vector)[1:]
+	}
+	if n > 0 {
+		(*vector)[0] = (*vector)[0][n:]
+	}
 }
 
 // named is an error of a raw connection, by the name that it has elsewhere.

@@ -2,8 +2,16 @@
 
 package wire
 
-import "syscall"
+import (
+	"net"
+	"syscall"
+)
+
+const gathers = false
 
 func receive(fd uintptr, p []byte) (int, error) { return syscall.Read(int(fd), p) }
 
-func send(fd uintptr, p []byte) (int, error) { return syscall.Write(int(fd), p) }
+// send sends the first part of vector.
+func send(fd uintptr, vector net.Buffers) (int, error) {
+	return syscall.Write(int(fd), vector[0][:min(len(vector[0]), most)])
+}

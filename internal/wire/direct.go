@@ -31,8 +31,23 @@ func receive(fd uintptr, p []byte) (int, error) {
 		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), syscall.MSG_DONTWAIT, 0, 0))
 }
 
+const flags = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
+
 // send sends the first parts of vector.
 func send(fd uintptr, vector net.Buffers) (int, error) {
+	if len(vector) > 1 || len(vector[0]) > short {
+		return sendParts(fd, vector)
+	}
+	p := vector[0]
+	return result(syscall.RawSyscall6(syscall.SYS_SENDTO, fd,
+		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0))
+}
+
+// sendParts is send with room for the parts on the stack: a goroutine that begins
+// has none to spare.
+//
+//go:noinline
+func sendParts(fd uintptr, vector net.Buffers) (int, error) {
 	var parts [16]syscall.Iovec
 	var message syscall.Msghdr
 	message.Iov = &parts[0]
@@ -43,7 +58,6 @@ func send(fd uintptr, vector net.Buffers) (int, error) {
 		message.Iovlen++
 		size += len(part)
 	}
-	const flags = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
 	if size > short {
 		return result(syscall.Syscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&message)), flags))
 	}

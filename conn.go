@@ -172,7 +172,7 @@ func SendAll(payload []byte, to ...*Connection) error {
 			frame := &frames[c.framer.prefix]
 			if *frame == nil {
 				var head head
-				*frame = append(head.put(c.framer.prefix, len(payload)), payload...)
+				*frame = outbox.Frame(head.put(c.framer.prefix, len(payload)), payload)
 			}
 			if refused, ok := c.out.Enqueue(*frame, ErrSlow); refused != nil {
 				err = overError(refused)

@@ -30,7 +30,8 @@ import (
 
 const (
 	longest  = 8 << 10              // bytes of a message that Send copies
-	copied   = 1 << 10              // bytes of a frame that Enqueue copies
+	copied   = 1 << 10              // bytes of a frame that Enqueue may copy
+	shared   = 32 << 10             // bytes of the memory that Frame shares out
 	gathered = 256 << 10            // bytes after which Send waits
 	burst    = 5 * time.Microsecond // after a write, in which one more message begins a burst
 	holding  = time.Millisecond     // at most
@@ -140,6 +141,26 @@ func (o *Outbox) Send(head, body []byte) (refused error, ok bool) {
 	return nil, o.flush()
 }
 
+var shares = sync.Pool{New: func() any { return new([]byte) }}
+
+// Frame returns head and body for Enqueue, in memory that it shares out from end to
+// end: so frames that one goroutine makes for the same connections leave as one.
+func Frame(head, body []byte) []byte {
+	n := len(head) + len(body)
+	if n > copied {
+		return append(append(make([]byte, 0, n), head...), body...)
+	}
+	free := shares.Get().(*[]byte)
+	if len(*free) < n {
+		*free = make([]byte, shared)
+	}
+	frame := (*free)[:n]
+	*free = (*free)[n:]
+	copy(frame[copy(frame, head):], body)
+	shares.Put(free)
+	return frame
+}
+
 // Enqueue queues a frame and does not wait. The frame must not change any more.
 // It returns why sending is refused, or that the queue is full: then full is the
 // answer to who wants to send from now on.
@@ -156,10 +177,11 @@ func (o *Outbox) Enqueue(frame []byte, full error) (refused error, ok bool) {
 	if o.broken != nil {
 		return nil, true
 	}
-	if len(frame) <= copied {
-		o.next.copy(frame, nil)
-	} else {
+	switch {
+	case len(frame) > copied:
 		o.next.refer(frame)
+	case !o.next.share(frame):
+		o.next.copy(frame, nil)
 	}
 	o.next.queued += cost(frame)
 	o.queued += cost(frame)
@@ -387,6 +409,7 @@ type batch struct {
 	pages   []*page.Page
 	used    int           // bytes of the last page
 	grows   bool          // the last part ends where the last page is used
+	shares  bool          // the last part is what Frame made
 	size    int           // bytes of all parts
 	queued  int           // cost of what Enqueue took
 	written []chan<- bool // told whether the parts were written, when they are not needed any more
@@ -414,7 +437,7 @@ func (b *batch) spread(p []byte) {
 		}
 		if !b.grows {
 			b.parts = append(b.parts, b.pages[len(b.pages)-1][b.used:b.used])
-			b.grows = true
+			b.grows, b.shares = true, false
 		}
 		part := &b.parts[len(b.parts)-1]
 		n := min(len(p), page.Size-b.used)
@@ -428,8 +451,27 @@ func (b *batch) spread(p []byte) {
 // refer puts p itself behind what is there.
 func (b *batch) refer(p []byte) {
 	b.parts = append(b.parts, p)
-	b.grows = false
+	b.grows, b.shares = false, false
 	b.size += len(p)
+}
+
+// share refers to a frame that is the first, or that lies right behind the others,
+// and reports whether it is. So the queue of who is slow keeps no more than one
+// memory of Frame alive, however little of it is for him.
+func (b *batch) share(frame []byte) bool {
+	if len(b.parts) == 0 {
+		b.refer(frame)
+		b.shares = true
+		return true
+	}
+	last := &b.parts[len(b.parts)-1]
+	n := len(*last)
+	if !b.shares || len(frame) == 0 || cap(*last)-n < len(frame) || &(*last)[:n+1][n] != &frame[0] {
+		return false
+	}
+	*last = (*last)[:n+len(frame)]
+	b.size += len(frame)
+	return true
 }
 
 // empty gives the memory back, but for a little.

@@ -3,7 +3,10 @@ package outbox_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +14,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/seed287501ae/sockets/internal/outbox"
 )
@@ -325,6 +329,80 @@ func TestTheQueueIsBounded(t *testing.T) {
 			open(s)
 		})
 	}
+}
+
+// Frames lie end to end in memory that they share, also with those for others.
+func TestEachGetsTheFramesThatAreForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		var boxes [3]*outbox.Outbox
+		var sinks [3]*sink
+		var want [3]string
+		for i := range boxes {
+			boxes[i], sinks[i] = newOutbox(0)
+			go func() {
+				for range 30 { // writes, of much each
+					time.Sleep(time.Millisecond)
+					sinks[i].tokens <- nil
+				}
+				open(sinks[i])
+			}()
+		}
+		for n := range 600 {
+			text := fmt.Sprintf("%d%s ", n, strings.Repeat(".", r.IntN(40)*r.IntN(40)))
+			frame := outbox.Frame([]byte(text[:1]), []byte(text[1:]))
+			for i, o := range boxes {
+				switch r.IntN(8) {
+				case 0:
+				case 1:
+					send(t, o, "sent ")
+					want[i] += "sent "
+					fallthrough
+				default:
+					if refused, ok := o.Enqueue(frame, errFull); refused != nil || !ok {
+						t.Fatalf("Enqueue = %v, %v", refused, ok)
+					}
+					want[i] += text
+				}
+			}
+			if n%15 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		time.Sleep(time.Second)
+		for i, s := range sinks {
+			if got := strings.Join(s.written(), ""); got != want[i] {
+				t.Errorf("outbox %d wrote %d bytes, want %d, or others", i, len(got), len(want[i]))
+			}
+		}
+	})
+}
+
+func TestASlowQueueKeepsNoMemoryOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s := newOutbox(0)
+		var kept []weak.Pointer[byte]
+		for n := range 100 * 64 {
+			frame := outbox.Frame(nil, make([]byte, 512))
+			if n%64 == 0 { // one of all that have a memory in common
+				kept = append(kept, weak.Make(&frame[0]))
+				o.Enqueue(frame, errFull)
+				synctest.Wait()
+			}
+		}
+		runtime.GC()
+		alive := 0
+		for _, p := range kept {
+			if p.Value() != nil {
+				alive++
+			}
+		}
+		if alive > 3 { // what is being written, what is next, and what Frame shares out
+			t.Errorf("100 short frames keep the memory of %d alive", alive)
+		}
+		open(s)
+		synctest.Wait()
+	})
 }
 
 func TestALongFrameIsAlone(t *testing.T) {

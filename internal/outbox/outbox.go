@@ -141,7 +141,7 @@ func (o *Outbox) Send(head, body []byte) (refused error, ok bool) {
 	return nil, o.flush()
 }
 
-var shares = sync.Pool{New: func() any { return new([]byte) }}
+var shares = page.Cache[[]byte]{New: func() *[]byte { return new([]byte) }, Keep: 1}
 
 // Frame returns head and body for Enqueue, in memory that it shares out from end to
 // end: so frames that one goroutine makes for the same connections leave as one.
@@ -150,7 +150,7 @@ func Frame(head, body []byte) []byte {
 	if n > copied {
 		return append(append(make([]byte, 0, n), head...), body...)
 	}
-	free := shares.Get().(*[]byte)
+	free := shares.Get()
 	if len(*free) < n {
 		*free = make([]byte, shared)
 	}

@@ -50,7 +50,7 @@ func (b *Buffer) Room() []byte {
 // there.
 func (b *Buffer) LargeRoom() []byte {
 	if b.page == nil {
-		b.use(largePages.Get().(*[large]byte)[:])
+		b.use(largePages.Get()[:])
 	}
 	return b.room()
 }

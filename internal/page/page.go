@@ -2,8 +2,6 @@
 // there is something in it: a connection that is silent has none.
 package page
 
-import "sync"
-
 const (
 	Size  = 16 << 10 // bytes of a page
 	large = 64 << 10 // bytes that are read at a time where they are there
@@ -13,12 +11,12 @@ const (
 type Page [Size]byte
 
 var (
-	pages      = sync.Pool{New: func() any { return new(Page) }}
-	largePages = sync.Pool{New: func() any { return new([large]byte) }}
+	pages      = Cache[Page]{New: func() *Page { return new(Page) }, Keep: 64}
+	largePages = Cache[[large]byte]{New: func() *[large]byte { return new([large]byte) }, Keep: 32}
 )
 
 // Get returns a page, with anything in it.
-func Get() *Page { return pages.Get().(*Page) }
+func Get() *Page { return pages.Get() }
 
 // Put gives a page back. Nobody may use it any more.
 func Put(p *Page) { pages.Put(p) }

@@ -3,7 +3,11 @@ package page_test
 import (
 	"errors"
 	"io"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -96,4 +100,47 @@ func TestReadingNothingForEverEnds(t *testing.T) {
 	if _, err := b.Read(nothing{}, make([]byte, 1)); err != io.ErrNoProgress {
 		t.Errorf("Read = %v, want %v", err, io.ErrNoProgress)
 	}
+}
+
+func TestACacheKeepsAFewThroughCollections(t *testing.T) {
+	made := 0
+	c := page.Cache[[64]byte]{New: func() *[64]byte { made++; return new([64]byte) }, Keep: 3}
+	for range 20 {
+		var out []*[64]byte
+		for range 3 {
+			out = append(out, c.Get())
+		}
+		for i, p := range out {
+			if slices.Contains(out[:i], p) {
+				t.Fatal("two have the same")
+			}
+			c.Put(p)
+		}
+		runtime.GC()
+	}
+	if made != 3 {
+		t.Errorf("made %d, want the 3 that are kept", made)
+	}
+}
+
+func TestACacheGivesNothingTwice(t *testing.T) {
+	c := page.Cache[atomic.Bool]{New: func() *atomic.Bool { return new(atomic.Bool) }, Keep: 2}
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 1000 {
+				taken := [2]*atomic.Bool{c.Get(), c.Get()}
+				for _, p := range taken {
+					if p.Swap(true) {
+						t.Error("somebody else has it")
+					}
+				}
+				for _, p := range taken {
+					p.Store(false)
+					c.Put(p)
+				}
+			}
+		})
+	}
+	group.Wait()
 }

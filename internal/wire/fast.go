@@ -79,8 +79,8 @@ func (w *Wire) readTCP(tcp *net.TCPConn, p []byte) (n int, err error) {
 		} else if err != errAgain {
 			return 0, err
 		}
-		if w.dated.Swap(false) {
-			w.Conn.SetReadDeadline(time.Time{})
+		if w.dated.Load() {
+			w.forget()
 		}
 	}
 }

@@ -104,9 +104,9 @@ func (w *Wire) await() error {
 			w.dated.Store(true)
 			w.Conn.SetReadDeadline(w.since.Add(w.limit - w.spent))
 		}
-	case w.dated.Swap(false):
+	case w.dated.Load():
 		w.resting = false
-		w.Conn.SetReadDeadline(time.Time{})
+		w.forget()
 	}
 	// The deadline of a rest stays while something is read, and is looked after when
 	// it passes: not with each wait.
@@ -115,6 +115,12 @@ func (w *Wire) await() error {
 		w.Conn.SetReadDeadline(time.Now().Add(w.Rest))
 	}
 	return w.Stop()
+}
+
+// forget clears a deadline. Stop is to be asked afterwards.
+func (w *Wire) forget() {
+	w.dated.Store(false)
+	w.Conn.SetReadDeadline(time.Time{})
 }
 
 // overdue returns the error of Read where that of Conn is err: errAgain, if it
@@ -136,6 +142,7 @@ func (w *Wire) overdue(err error) error {
 			w.Rest = 0
 		}
 		if w.resting = false; rest {
+			w.forget()
 			return ErrRest
 		}
 		return errAgain

@@ -41,15 +41,14 @@ const keepAtMost = 128 << 10 // bytes of memory that is kept to be lent again
 //
 // Every method may be called from many goroutines, and from the callback.
 type Connection struct {
-	conn          net.Conn
-	half          interface{ CloseWrite() error } // conn, or nil if it has no CloseWrite
-	local, remote Address
-	cfg           *Config
-	framer        *Framer
-	wire          *wire.Wire
-	own           slab.Slab // of who receives: payloads that are not lent
+	conn   net.Conn
+	half   interface{ CloseWrite() error } // conn, or nil if it has no CloseWrite
+	cfg    *Config
+	framer *Framer
+	wire   *wire.Wire
+	own    slab.Slab // of who receives: payloads that are not lent
 
-	reading chan struct{}  // one slot; holding it is the right to read from conn
+	reading latch.Token    // the right to read from conn
 	out     *outbox.Outbox // the right to write to conn
 
 	called  latch.Latch // a callback receives
@@ -86,12 +85,9 @@ func (cfg *Config) NewConnection(conn net.Conn, callback ConnectionCallback) *Co
 
 func newConnection(conn net.Conn, cfg *Config, callback ConnectionCallback) *Connection {
 	c := &Connection{
-		conn:    conn,
-		local:   endpoint.Of(conn.LocalAddr()),
-		remote:  endpoint.Of(conn.RemoteAddr()),
-		cfg:     cfg,
-		wire:    &wire.Wire{Conn: conn, Idle: cfg.IdleTimeout, Frame: cfg.FrameTimeout, Send: cfg.SendTimeout},
-		reading: make(chan struct{}, 1),
+		conn: conn,
+		cfg:  cfg,
+		wire: &wire.Wire{Conn: conn, Idle: cfg.IdleTimeout, Frame: cfg.FrameTimeout, Send: cfg.SendTimeout},
 	}
 	c.half, _ = conn.(interface{ CloseWrite() error })
 	c.framer = NewFramer(c.wire, cfg.Prefix)
@@ -106,10 +102,10 @@ func newConnection(conn net.Conn, cfg *Config, callback ConnectionCallback) *Con
 }
 
 // LocalAddress returns this end's address.
-func (c *Connection) LocalAddress() Address { return c.local }
+func (c *Connection) LocalAddress() Address { return endpoint.Of(c.conn.LocalAddr()) }
 
 // RemoteAddress returns the other end's address.
-func (c *Connection) RemoteAddress() Address { return c.remote }
+func (c *Connection) RemoteAddress() Address { return endpoint.Of(c.conn.RemoteAddr()) }
 
 // NetConn returns what is beneath. Reading, writing or closing it corrupts the
 // connection.
@@ -123,10 +119,9 @@ func (c *Connection) SetCallback(callback ConnectionCallback) {
 		panic("sockets: Connection.SetCallback: once, and not nil")
 	}
 	c.pending.Add(1)
-	select {
-	case c.reading <- struct{}{}:
-		<-c.reading
-	default:
+	if c.reading.Try() {
+		c.reading.Give()
+	} else {
 		c.wire.Wake() // a Receive, which is to stop
 	}
 	go c.deliver(callback)
@@ -182,7 +177,7 @@ func SendAll(payload []byte, to ...*Connection) error {
 			}
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("sockets: to %v: %w", c.remote, err))
+			errs = append(errs, fmt.Errorf("sockets: to %v: %w", c.RemoteAddress(), err))
 		}
 	}
 	return errors.Join(errs...)
@@ -208,12 +203,18 @@ func (c *Connection) Receive(ctx context.Context) ([]byte, error) {
 		}
 		return stopped
 	}
-	select {
-	case c.reading <- struct{}{}:
-		defer func() { <-c.reading }()
-	case <-ctx.Done():
-	case <-c.called.Wait():
-	case <-c.closing.Wait():
+	took := c.reading.Try()
+	for !took && stop() == nil {
+		select {
+		case <-c.reading.Free():
+		case <-ctx.Done():
+		case <-c.called.Wait():
+		case <-c.closing.Wait():
+		}
+		took = c.reading.Try()
+	}
+	if took {
+		defer c.reading.Give()
 	}
 	if err := stop(); err != nil {
 		return nil, err
@@ -277,13 +278,7 @@ func (c *Connection) Close() error {
 	}
 	c.wire.Wake()
 	c.out.Settle()
-	var err error
-	select {
-	case c.reading <- struct{}{}:
-		err = c.drain()
-		<-c.reading
-	case <-c.ended.Wait():
-	}
+	err := c.drain()
 	<-c.flushed.Wait()
 	c.conn.Close() // before what is beneath it: a layer may say goodbye here
 	c.abort(net.ErrClosed)
@@ -293,7 +288,7 @@ func (c *Connection) Close() error {
 	case err == nil, !first, !open, errors.Is(err, net.ErrClosed):
 		return nil
 	}
-	return fmt.Errorf("sockets: close %v: %w", c.remote, err)
+	return fmt.Errorf("sockets: close %v: %w", c.RemoteAddress(), err)
 }
 
 // CloseNow closes at once: nothing more is sent or received, and the other end
@@ -328,8 +323,8 @@ func (c *Connection) deliver(callback ConnectionCallback) {
 		}
 		return nil
 	}
-	c.reading <- struct{}{} // a Receive may have it
-	<-c.reading
+	c.reading.Take() // a Receive may have it
+	c.reading.Give()
 	if _, system := c.conn.(*net.TCPConn); system {
 		c.wire.Rest = time.Second
 	}
@@ -389,9 +384,9 @@ func (c *Connection) arrived(dst []byte, stop func() error) (message []byte, inP
 		return message, true, nil
 	}
 	c.out.Release()
-	c.reading <- struct{}{}
+	c.reading.Take()
 	message, inPlace, err = c.next(dst, stop)
-	<-c.reading
+	c.reading.Give()
 	_, more := c.framer.whole()
 	c.out.Hold(more)
 	return message, inPlace, err
@@ -408,9 +403,17 @@ func (c *Connection) next(dst []byte, stop func() error) (message []byte, inPlac
 	return message, inPlace, err
 }
 
-// drain discards what arrives until the other end ends. The caller holds
-// reading. A payload that is lent stays as it is.
+// drain discards what arrives until the other end ends, or the connection. A
+// payload that is lent stays as it is.
 func (c *Connection) drain() error {
+	for !c.reading.Try() {
+		select {
+		case <-c.reading.Free():
+		case <-c.ended.Wait():
+			return nil
+		}
+	}
+	defer c.reading.Give()
 	if c.half == nil {
 		return nil
 	}

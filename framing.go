@@ -50,11 +50,15 @@ type Framer struct {
 	partial []byte // the body so far, when an error came in its middle
 	readErr error  // set once the stream is out of step
 
-	// Write state.
-	joined   []byte
-	parts    [2][]byte
-	vector   net.Buffers // what is being written
-	writeErr error       // set once the stream is out of step
+	out *writing // nil before the first WriteMessage
+}
+
+// A writing is the write state of a Framer.
+type writing struct {
+	joined []byte
+	parts  [2][]byte
+	vector net.Buffers // what is being written
+	err    error       // set once the stream is out of step
 }
 
 // NewFramer returns a Framer over rw whose prefix is 1, 2, 4 or 8 bytes,
@@ -81,32 +85,36 @@ func checkPrefix(prefix int) {
 // A message over the limit gives [ErrMessageTooBig] and writes nothing. After
 // an error that left part of a message written, every call returns that error.
 func (f *Framer) WriteMessage(message []byte) error {
-	if f.writeErr != nil {
-		return f.writeErr
+	if f.out == nil {
+		f.out = new(writing)
+	}
+	w := f.out
+	if w.err != nil {
+		return w.err
 	}
 	if err := f.checkLength(len(message)); err != nil {
 		return err
 	}
 	var head head
-	f.joined = append(f.joined[:0], head.put(f.prefix, len(message))...)
+	w.joined = append(w.joined[:0], head.put(f.prefix, len(message))...)
 	var n int64
 	var err error
 	if len(message) > copyAtMost {
-		f.parts = [2][]byte{f.joined, message}
-		f.vector = f.parts[:]
-		n, err = f.vector.WriteTo(f.rw)
-		clear(f.parts[:])
+		w.parts = [2][]byte{w.joined, message}
+		w.vector = w.parts[:]
+		n, err = w.vector.WriteTo(f.rw)
+		clear(w.parts[:])
 	} else {
 		var short int
-		f.joined = append(f.joined, message...)
-		short, err = f.rw.Write(f.joined)
+		w.joined = append(w.joined, message...)
+		short, err = f.rw.Write(w.joined)
 		n = int64(short)
 	}
 	if err == nil && n < int64(f.prefix+len(message)) {
 		err = io.ErrShortWrite
 	}
 	if err != nil && n > 0 {
-		f.writeErr = err
+		w.err = err
 	}
 	return err
 }

@@ -260,7 +260,7 @@ func (s *Server) admit(site string) error {
 }
 
 func (s *Server) forget(c *Connection) {
-	site := endpoint.Site(c.remote.Addr())
+	site := endpoint.Site(c.RemoteAddress().Addr())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connections, c)
@@ -279,7 +279,7 @@ func (s *Server) announce(c *Connection) {
 	}
 	s.mu.Unlock()
 	if open {
-		s.tell(EventConnect, c, c.remote, nil)
+		s.tell(EventConnect, c, c.RemoteAddress(), nil)
 	} else {
 		c.CloseNow()
 	}

@@ -57,8 +57,7 @@ type Outbox struct {
 	told    bool       // idle was called
 	writing bool       // somebody writes, or is about to
 	held    hold
-	next    batch         // what is gathered
-	spare   batch         // empty, to gather in while next is written
+	next    *batch        // what is gathered, or nil
 	queued  int           // cost of what Enqueue took and is not written yet
 	waiting int           // Sends that wait
 	room    chan struct{} // closed when those that wait for room should look again, or nil
@@ -95,7 +94,7 @@ func (o *Outbox) Send(head, body []byte) (refused error, ok bool) {
 		o.mu.Unlock()
 		return refused, false
 	}
-	for short && o.writing && o.next.size >= gathered && o.broken == nil {
+	for short && o.writing && o.sizeLocked() >= gathered && o.broken == nil {
 		o.waitForRoomLocked()
 	}
 	if o.broken != nil {
@@ -103,16 +102,17 @@ func (o *Outbox) Send(head, body []byte) (refused error, ok bool) {
 		o.Settle()
 		return nil, false
 	}
+	next := o.nextLocked()
 	if short {
-		o.next.copy(head, body)
+		next.copy(head, body)
 	} else {
-		o.next.copy(head, nil)
-		o.next.refer(body)
+		next.copy(head, nil)
+		next.refer(body)
 	}
 	switch {
 	case o.writing && !short:
 		written := make(chan bool, 1)
-		o.next.written = append(o.next.written, written)
+		next.written = append(next.written, written)
 		o.waiting++
 		o.mu.Unlock()
 		ok = <-written
@@ -177,13 +177,14 @@ func (o *Outbox) Enqueue(frame []byte, full error) (refused error, ok bool) {
 	if o.broken != nil {
 		return nil, true
 	}
+	next := o.nextLocked()
 	switch {
 	case len(frame) > copied:
-		o.next.refer(frame)
-	case !o.next.share(frame):
-		o.next.copy(frame, nil)
+		next.refer(frame)
+	case !next.share(frame):
+		next.copy(frame, nil)
 	}
-	o.next.queued += cost(frame)
+	next.queued += cost(frame)
 	o.queued += cost(frame)
 	if !o.writing && !o.holdsLocked() {
 		o.writing = true
@@ -215,7 +216,7 @@ func (o *Outbox) Release() {
 		o.armed = false
 		o.due.Stop()
 	}
-	write := !o.writing && o.next.size > 0
+	write := !o.writing && o.sizeLocked() > 0
 	o.writing = o.writing || write
 	o.mu.Unlock()
 	if !write {
@@ -231,7 +232,7 @@ func (o *Outbox) Release() {
 }
 
 // finish writes what is left of b, and what came meanwhile.
-func (o *Outbox) finish(b batch) {
+func (o *Outbox) finish(b *batch) {
 	_, err := o.write(&o.vector)
 	if more, _ := o.end(b, err); more {
 		o.empty()
@@ -251,7 +252,7 @@ func (o *Outbox) Refuse(reason error) error {
 func (o *Outbox) Settle() {
 	o.mu.Lock()
 	over := o.refuse != nil && !o.writing && o.waiting == 0
-	left := over && o.next.size > 0
+	left := over && o.sizeLocked() > 0
 	last := over && !left && !o.told
 	o.writing = o.writing || left
 	o.told = o.told || last
@@ -273,7 +274,7 @@ func (o *Outbox) Err() error {
 
 // holdsLocked reports whether what is gathered may wait for Release.
 func (o *Outbox) holdsLocked() bool {
-	if o.held != many || o.refuse != nil || o.next.size >= gathered {
+	if o.held != many || o.refuse != nil || o.sizeLocked() >= gathered {
 		return false
 	}
 	if !o.armed {
@@ -290,7 +291,7 @@ func (o *Outbox) holdsLocked() bool {
 // overdue ends a hold that has lasted too long.
 func (o *Outbox) overdue() {
 	o.mu.Lock()
-	write := o.armed && !o.writing && o.next.size > 0
+	write := o.armed && !o.writing && o.sizeLocked() > 0
 	if o.armed {
 		o.armed, o.held = false, free
 	}
@@ -351,18 +352,18 @@ func (o *Outbox) pass() (more bool, err error) {
 }
 
 // begin takes what is gathered, to be written.
-func (o *Outbox) begin() batch {
+func (o *Outbox) begin() *batch {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	b := o.next
-	o.next, o.spare = o.spare, batch{}
+	o.next = nil
 	o.freeRoomLocked()
 	o.vector = b.parts
 	return b
 }
 
 // end is what follows the write of b, as pass.
-func (o *Outbox) end(b batch, err error) (more bool, _ error) {
+func (o *Outbox) end(b *batch, err error) (more bool, _ error) {
 	if err != nil {
 		o.failed(err)
 	}
@@ -372,27 +373,44 @@ func (o *Outbox) end(b batch, err error) (more bool, _ error) {
 	}
 	if err != nil {
 		o.broken = err
-		for _, written := range o.next.written {
-			written <- false
+		if o.next != nil {
+			for _, written := range o.next.written {
+				written <- false
+			}
+			o.queued -= o.next.queued
+			o.next.release()
+			o.next = nil
 		}
-		o.queued -= o.next.queued
-		o.next.empty()
 		o.freeRoomLocked()
 	}
 	if o.held == free {
 		o.wrote = clock()
 	}
 	o.queued -= b.queued
-	b.empty()
-	o.spare = b
-	more = o.next.size > 0
+	more = o.sizeLocked() > 0
 	o.writing = more
 	refused := o.refuse != nil
 	o.mu.Unlock()
+	b.release()
 	if refused && !more {
 		o.Settle()
 	}
 	return more, err
+}
+
+func (o *Outbox) nextLocked() *batch {
+	if o.next == nil {
+		o.next = batches.Get()
+	}
+	return o.next
+}
+
+// sizeLocked is how many bytes are gathered.
+func (o *Outbox) sizeLocked() int {
+	if o.next == nil {
+		return 0
+	}
+	return o.next.size
 }
 
 func (o *Outbox) freeRoomLocked() {
@@ -414,6 +432,8 @@ type batch struct {
 	queued  int           // cost of what Enqueue took
 	written []chan<- bool // told whether the parts were written, when they are not needed any more
 }
+
+var batches = page.Cache[batch]{New: func() *batch { return new(batch) }, Keep: 64}
 
 // copy copies a frame behind what is there.
 func (b *batch) copy(head, body []byte) {
@@ -474,8 +494,8 @@ func (b *batch) share(frame []byte) bool {
 	return true
 }
 
-// empty gives the memory back, but for a little.
-func (b *batch) empty() {
+// release gives the memory back. Nobody may use b any more.
+func (b *batch) release() {
 	const few = 64 // parts
 	for _, p := range b.pages {
 		page.Put(p)
@@ -486,4 +506,5 @@ func (b *batch) empty() {
 	if *b = (batch{}); cap(parts) <= few && cap(pages) <= few {
 		b.parts, b.pages = parts, pages
 	}
+	batches.Put(b)
 }

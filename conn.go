@@ -42,6 +42,7 @@ const keepAtMost = 128 << 10 // bytes of memory that is kept to be lent again
 // Every method may be called from many goroutines, and from the callback.
 type Connection struct {
 	conn   net.Conn
+	ends   *endpoint.Ends                  // of a conn that may forget them, or nil
 	half   interface{ CloseWrite() error } // conn, or nil if it has no CloseWrite
 	cfg    *Config
 	framer *Framer
@@ -86,6 +87,7 @@ func (cfg *Config) NewConnection(conn net.Conn, callback ConnectionCallback) *Co
 func newConnection(conn net.Conn, cfg *Config, callback ConnectionCallback) *Connection {
 	c := &Connection{
 		conn: conn,
+		ends: endpoint.Keep(conn),
 		cfg:  cfg,
 		wire: &wire.Wire{Conn: conn, Idle: cfg.IdleTimeout, Frame: cfg.FrameTimeout, Send: cfg.SendTimeout},
 	}
@@ -102,10 +104,10 @@ func newConnection(conn net.Conn, cfg *Config, callback ConnectionCallback) *Con
 }
 
 // LocalAddress returns this end's address.
-func (c *Connection) LocalAddress() Address { return endpoint.Of(c.conn.LocalAddr()) }
+func (c *Connection) LocalAddress() Address { return c.ends.Local(c.conn) }
 
 // RemoteAddress returns the other end's address.
-func (c *Connection) RemoteAddress() Address { return endpoint.Of(c.conn.RemoteAddr()) }
+func (c *Connection) RemoteAddress() Address { return c.ends.Remote(c.conn) }
 
 // NetConn returns what is beneath. Reading, writing or closing it corrupts the
 // connection.

@@ -509,3 +509,38 @@ func TestServerPromisedAMebibyteEach(t *testing.T) {
 		})
 	}
 }
+
+// A forgetfulConn has no addresses any more once it is closed.
+type forgetfulConn struct{ *memConn }
+
+func (c forgetfulConn) RemoteAddr() net.Addr {
+	if c.isClosed() {
+		return nil
+	}
+	return c.memConn.RemoteAddr()
+}
+
+func TestMaxConnectionsPerIPOfConnsThatForget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newServerRecorder(t)
+		s := serve(t, sockets.Config{MaxConnectionsPerIP: 1}, r.callback, func(l *memListener) {
+			l.wrap = func(conn *memConn) net.Conn { return forgetfulConn{conn} }
+		})
+		for range 3 {
+			conn := s.dial()
+			synctest.Wait()
+			conns := s.Connections()
+			if len(conns) != 1 {
+				t.Fatalf("%d connections, want 1", len(conns))
+			}
+			before := conns[0].RemoteAddress()
+			conns[0].CloseNow()
+			<-conns[0].Done()
+			if after := conns[0].RemoteAddress(); !before.IsValid() || after != before {
+				t.Errorf("RemoteAddress = %v after the end, %v before", after, before)
+			}
+			conn.Close()
+		}
+		s.end()
+	})
+}

@@ -212,7 +212,8 @@ func (s *Server) accept() {
 // it has one, which ends with ctx.
 func (s *Server) welcome(ctx context.Context, conn net.Conn) {
 	remote := endpoint.Of(conn.RemoteAddr())
-	if err := s.admit(endpoint.Site(remote.Addr())); err != nil {
+	site := endpoint.Site(remote.Addr())
+	if err := s.admit(site); err != nil {
 		closeNow(conn)
 		if err := s.overflow.Pass(err); err != nil {
 			s.tell(EventError, nil, remote, err)
@@ -221,7 +222,7 @@ func (s *Server) welcome(ctx context.Context, conn net.Conn) {
 	}
 	c := newConnection(conn, &s.cfg, nil)
 	c.pending.Add(1)
-	c.onDone = sync.OnceFunc(func() { s.forget(c) })
+	c.onDone = sync.OnceFunc(func() { s.forget(c, site) })
 	h, ok := conn.(interface{ HandshakeContext(context.Context) error })
 	if !ok {
 		s.announce(c)
@@ -259,8 +260,7 @@ func (s *Server) admit(site string) error {
 	return nil
 }
 
-func (s *Server) forget(c *Connection) {
-	site := endpoint.Site(c.RemoteAddress().Addr())
+func (s *Server) forget(c *Connection, site string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connections, c)

@@ -108,6 +108,34 @@ func Of(a net.Addr) netip.AddrPort {
 	return unmap(address)
 }
 
+// Ends are the addresses of a stream that may forget or change them. Nil Ends are
+// those of a TCP connection, which remembers them itself.
+type Ends struct{ local, remote netip.AddrPort }
+
+// Keep returns the Ends of conn.
+func Keep(conn net.Conn) *Ends {
+	if _, ok := conn.(*net.TCPConn); ok {
+		return nil
+	}
+	return &Ends{Of(conn.LocalAddr()), Of(conn.RemoteAddr())}
+}
+
+// Local returns the address of this end of conn, whose Ends are e.
+func (e *Ends) Local(conn net.Conn) netip.AddrPort {
+	if e == nil {
+		return Of(conn.LocalAddr())
+	}
+	return e.local
+}
+
+// Remote returns the address of the other end of conn, whose Ends are e.
+func (e *Ends) Remote(conn net.Conn) netip.AddrPort {
+	if e == nil {
+		return Of(conn.RemoteAddr())
+	}
+	return e.remote
+}
+
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
 // IsComplete reports whether a has an IP address and a port.

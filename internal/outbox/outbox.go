@@ -387,6 +387,7 @@ func (o *Outbox) end(b *batch, err error) (more bool, _ error) {
 		o.wrote = clock()
 	}
 	o.queued -= b.queued
+	o.vector = nil
 	more = o.sizeLocked() > 0
 	o.writing = more
 	refused := o.refuse != nil
@@ -427,7 +428,6 @@ type batch struct {
 	pages   []*page.Page
 	used    int           // bytes of the last page
 	grows   bool          // the last part ends where the last page is used
-	shares  bool          // the last part is what Frame made
 	size    int           // bytes of all parts
 	queued  int           // cost of what Enqueue took
 	written []chan<- bool // told whether the parts were written, when they are not needed any more
@@ -457,7 +457,7 @@ func (b *batch) spread(p []byte) {
 		}
 		if !b.grows {
 			b.parts = append(b.parts, b.pages[len(b.pages)-1][b.used:b.used])
-			b.grows, b.shares = true, false
+			b.grows = true
 		}
 		part := &b.parts[len(b.parts)-1]
 		n := min(len(p), page.Size-b.used)
@@ -471,22 +471,21 @@ func (b *batch) spread(p []byte) {
 // refer puts p itself behind what is there.
 func (b *batch) refer(p []byte) {
 	b.parts = append(b.parts, p)
-	b.grows, b.shares = false, false
+	b.grows = false
 	b.size += len(p)
 }
 
 // share refers to a frame that is the first, or that lies right behind the others,
-// and reports whether it is. So the queue of who is slow keeps no more than one
-// memory of Frame alive, however little of it is for him.
+// and reports whether it is. So what a batch keeps alive is one memory of Frame,
+// however little of it is its own.
 func (b *batch) share(frame []byte) bool {
 	if len(b.parts) == 0 {
 		b.refer(frame)
-		b.shares = true
 		return true
 	}
 	last := &b.parts[len(b.parts)-1]
 	n := len(*last)
-	if !b.shares || len(frame) == 0 || cap(*last)-n < len(frame) || &(*last)[:n+1][n] != &frame[0] {
+	if len(frame) == 0 || cap(*last)-n < len(frame) || &(*last)[:n+1][n] != &frame[0] {
 		return false
 	}
 	*last = (*last)[:n+len(frame)]

@@ -1,4 +1,4 @@
-//go:build unix && !plain && (!linux || race || !(amd64 || arm64))
+//go:build unix && !plain && (!linux || race || msan || asan || !(amd64 || arm64))
 
 package wire
 

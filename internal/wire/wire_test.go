@@ -1,10 +1,13 @@
 package wire_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -629,22 +632,82 @@ func TestWriteVectorWritesEveryPart(t *testing.T) {
 	}
 }
 
-func TestWireOverTCP(t *testing.T) {
+// tcpPair returns two ends of a TCP connection.
+func tcpPair(t *testing.T) (here, there *net.TCPConn) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	here, err := net.Dial("tcp", listener.Addr().String())
+	dialed, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer here.Close()
-	there, err := listener.Accept()
+	accepted, err := listener.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer there.Close()
+	t.Cleanup(func() {
+		dialed.Close()
+		accepted.Close()
+	})
+	return dialed.(*net.TCPConn), accepted.(*net.TCPConn)
+}
+
+// The kernel takes parts of vectors, and parts of parts.
+func TestVectorsOverTCPArriveWhole(t *testing.T) {
+	here, there := tcpPair(t)
+	here.SetWriteBuffer(4 << 10)
+	r := rand.New(rand.NewPCG(1, 2))
+	w := &wire.Wire{Conn: here, Send: time.Minute}
+	var want []byte
+	got := make(chan []byte)
+	go func() {
+		all, err := io.ReadAll(there)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- all
+	}()
+	for range 100 {
+		var vector net.Buffers
+		size := 0
+		for range r.IntN(60) {
+			part := make([]byte, r.IntN(3)*r.IntN(3000))
+			for i := range part {
+				part[i] = byte(r.Uint32())
+			}
+			want = append(want, part...)
+			size += len(part)
+			vector = append(vector, part)
+		}
+		tried, err := w.TryWrite(&vector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := w.WriteVector(&vector)
+		if int(tried+n) != size || err != nil || len(vector) != 0 {
+			t.Fatalf("TryWrite and WriteVector = %d and %d, %v, want %d together; %d parts are left", tried, n, err, size, len(vector))
+		}
+	}
+	here.CloseWrite()
+	if !bytes.Equal(<-got, want) {
+		t.Error("what arrived is not what was written")
+	}
+}
+
+func TestTryWriteDoesNotWait(t *testing.T) {
+	here, _ := tcpPair(t)
+	w := &wire.Wire{Conn: here, Send: time.Second}
+	vector := slices.Repeat(net.Buffers{make([]byte, 1<<20)}, 64)
+	if n, err := w.TryWrite(&vector); err != nil || len(vector) == 0 {
+		t.Errorf("TryWrite of 64 MiB that nobody reads = %d, %v, and %d parts are left", n, err, len(vector))
+	}
+}
+
+func TestWireOverTCP(t *testing.T) {
+	here, there := tcpPair(t)
 	w := &wire.Wire{Conn: here, Idle: time.Hour, Frame: time.Hour, Send: time.Hour, Begun: func() bool { return false }}
 	stopped := errors.New("stopped")
 	wakes := 0
@@ -670,7 +733,7 @@ func TestWireOverTCP(t *testing.T) {
 	if _, err := io.ReadFull(there, buffer); err != nil || string(buffer) != "text" {
 		t.Errorf("the other end reads %q, %v, want text", buffer, err)
 	}
-	there.(*net.TCPConn).SetLinger(0)
+	there.SetLinger(0)
 	there.Close()
 	if n, err := w.Read(buffer); n != 0 || !errors.Is(err, syscall.ECONNRESET) || w.Fault() != err {
 		t.Errorf("Read after a reset = %d, %v, and Fault = %v, want %v", n, err, w.Fault(), syscall.ECONNRESET)

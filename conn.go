@@ -240,7 +240,7 @@ func (c *Connection) Receive(ctx context.Context) ([]byte, error) {
 		c.mu.Unlock()
 		return nil, io.EOF
 	}
-	c.abort(err)
+	c.endReceiving(err)
 	return nil, c.Err()
 }
 
@@ -355,7 +355,7 @@ func (c *Connection) deliver(callback ConnectionCallback) {
 }
 
 // endReceiving ends the connection after what was sent, if the other end ended
-// in order, else at once.
+// in order, else at once. If Close came first, it ends the connection.
 func (c *Connection) endReceiving(err error) {
 	if err == io.EOF {
 		c.end(io.EOF)
@@ -364,7 +364,7 @@ func (c *Connection) endReceiving(err error) {
 		case <-c.ended.Wait():
 		}
 	}
-	if !c.closing.IsClosed() {
+	if c.blame(err); c.Err() != net.ErrClosed {
 		c.abort(err)
 	}
 }

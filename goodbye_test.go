@@ -65,6 +65,40 @@ func TestCloseTellsTheResetThatWasToldToTheReader(t *testing.T) {
 	}
 }
 
+// A read fails just after Close has begun, which is in charge then.
+func TestAFailedReceiveDoesNotCutCloseShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, other := pipe()
+		other.setCapacity(0)
+		late, release := errors.New("late"), make(chan struct{})
+		c := sockets.NewConnection(&hookedConn{memConn: here, read: func(p []byte) (int, error) {
+			select {
+			case <-release:
+				return here.Read(p)
+			case <-time.After(time.Millisecond):
+				close(release)
+				return 0, late
+			}
+		}}, nil)
+		go c.Receive(t.Context())
+		synctest.Wait()
+		if err := sockets.SendAll([]byte("text"), c); err != nil {
+			t.Errorf("SendAll = %v", err)
+		}
+		time.AfterFunc(time.Second, func() {
+			other.setCapacity(memCapacity)
+			other.CloseWrite()
+		})
+		if err := c.Close(); !errors.Is(err, late) {
+			t.Errorf("Close = %v, want %v", err, late)
+		}
+		if n := other.unread(); n != len(framed("text")) {
+			t.Errorf("%d bytes reached the other end before Close returned, want all %d", n, len(framed("text")))
+		}
+		other.Close()
+	})
+}
+
 func TestCloseWriteTellsThatAnEarlierMessageFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, other := pipe()

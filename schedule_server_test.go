@@ -200,6 +200,7 @@ func (w *streams) shutdown(ctx context.Context) {
 		for i := 1; i < len(w.sides); i += 2 {
 			w.sides[i].closing()
 			w.sides[i].hard.Store(true)
+			w.sides[i].swept.Store(true)
 		}
 		if ctx.Done() != nil {
 			w.roughen()

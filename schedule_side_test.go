@@ -40,6 +40,7 @@ type side struct {
 	hard     atomic.Bool           // CloseNow or Shutdown was called
 	goodbye  atomic.Bool           // Close returned no error, before CloseNow was called
 	torn     atomic.Bool           // Close returned an error
+	swept    atomic.Bool           // Shutdown was called, which leaves alone what was over
 	fault    atomic.Bool           // the next write fails
 }
 
@@ -148,7 +149,7 @@ func (s *side) receive(actor, wait int) {
 		s.sawEnd.Store(true)
 	}
 	switch {
-	case late && err != net.ErrClosed:
+	case late && err != net.ErrClosed && !(s.swept.Load() && s.isRude(err)):
 		s.world.t.Errorf("%s: Receive after Close: %.20x, %v", s.name, payload, err)
 	case err == nil:
 		s.other.sent.arrive(actor, payload, true)

@@ -99,6 +99,30 @@ func TestAFailedReceiveDoesNotCutCloseShort(t *testing.T) {
 	})
 }
 
+// What had ended before is not late, also where a layer's Write returns late.
+func TestCloseOfWhatAFaultHasEndedIsNotLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, other := pipe()
+		release := make(chan struct{})
+		cfg := sockets.Config{CloseTimeout: time.Millisecond}
+		c := cfg.NewConnection(&hookedConn{memConn: here, write: func(p []byte) (int, error) {
+			<-release
+			return here.Write(p)
+		}}, nil)
+		if err := sockets.SendAll([]byte("lost"), c); err != nil {
+			t.Errorf("SendAll = %v", err)
+		}
+		other.abort()
+		if _, err := c.Receive(t.Context()); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("Receive = %v, want %v", err, syscall.ECONNRESET)
+		}
+		time.AfterFunc(time.Second, func() { close(release) })
+		if err := c.Close(); err != nil {
+			t.Errorf("Close = %v, want nil", err)
+		}
+	})
+}
+
 func TestCloseWriteTellsThatAnEarlierMessageFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, other := pipe()

@@ -202,7 +202,7 @@ func (w *streams) shutdown(ctx context.Context) {
 			w.sides[i].hard.Store(true)
 			w.sides[i].swept.Store(true)
 		}
-		if ctx.Done() != nil {
+		if w.rough { // as in side.close
 			w.roughen()
 		}
 		err := w.server.Shutdown(ctx)

@@ -1,0 +1,216 @@
+// Campaign fuzzes every target, many millions of times each.
+//
+//	go run ./internal/campaign [-runs 20000000] [-run REGEXP] [-parallel 2]
+//
+// The engine is libFuzzer, which is fast: a million executions take seconds to
+// minutes, where go test -fuzz looks through the counters of the whole program
+// after each. It needs clang's run-time library and C++'s; on Debian they are
+// the packages libclang-rt-14-dev and g++.
+//
+// It builds the tests of a copy of the repository, in which targets take a
+// stand-in for testing.F, and runs them side by side. What fails is written to
+// testdata/fuzz of the package, so that go test repeats it, and the exit status
+// is 1. With -folder the corpora stay, for the next campaign to go on. It runs at
+// the top of the repository, on Linux.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// longest is how many bytes an input of a target has, at most: few where each
+// may be a call or a datagram.
+var longest = map[string]int{"FuzzSchedule": 80, "FuzzPeerSchedule": 80, "FuzzReceive": 80, "FuzzFramer": 300}
+
+const longestOfOthers = 2000
+
+func main() {
+	runs := flag.Int("runs", 20_000_000, "executions of each target")
+	only := flag.String("run", "", "only targets of which the folder and the name, as secure/FuzzWindow, match this `REGEXP`")
+	parallel := flag.Int("parallel", runtime.NumCPU(), "how many targets run at once")
+	folder := flag.String("folder", "", "where the copy, the corpora and the logs stay; a temporary one if it is empty")
+	library := flag.String("library", "", "libFuzzer without its main, if it is not where Debian has it")
+	flag.Parse()
+	wanted, err := regexp.Compile(*only)
+	if err != nil || flag.NArg() > 0 || *runs < 1 || *parallel < 1 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	if err := campaign(ctx, *folder, *library, wanted, *runs, *parallel); err != nil {
+		fmt.Fprintln(os.Stderr, "campaign:", err)
+		os.Exit(1)
+	}
+}
+
+func campaign(ctx context.Context, folder, library string, wanted *regexp.Regexp, runs, parallel int) error {
+	if library == "" {
+		var err error
+		if library, err = findLibrary(); err != nil {
+			return err
+		}
+	}
+	if folder == "" {
+		temporary, err := os.MkdirTemp("", "campaign")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(temporary)
+		folder = temporary
+	}
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	module := filepath.Join(folder, "copy")
+	targets, err := prepare(".", module)
+	if err != nil {
+		return err
+	}
+	targets = slices.DeleteFunc(targets, func(t target) bool { return !wanted.MatchString(t.String()) })
+	if len(targets) == 0 {
+		return errors.New("no target has such a name")
+	}
+	for _, packageFolder := range foldersOf(targets) {
+		if err := build(ctx, module, packageFolder, library); err != nil {
+			return err
+		}
+	}
+	var failures atomic.Int32
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for _, t := range targets {
+		group.Go(func() error {
+			if !t.fuzz(ctx, module, filepath.Join(folder, filepath.FromSlash(t.String())), runs) {
+				failures.Add(1)
+			}
+			return nil
+		})
+	}
+	group.Wait()
+	if n := failures.Load(); n > 0 {
+		return fmt.Errorf("%d of %d targets failed or were stopped", n, len(targets))
+	}
+	return nil
+}
+
+func findLibrary() (string, error) {
+	machine := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+	found, _ := filepath.Glob("/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer_no_main-" + machine + ".a")
+	if len(found) == 0 {
+		return "", errors.New("libFuzzer is not installed: apt-get install libclang-rt-14-dev g++, or name it by -library")
+	}
+	return found[len(found)-1], nil
+}
+
+func foldersOf(targets []target) []string {
+	var folders []string
+	for _, t := range targets {
+		folders = append(folders, t.folder)
+	}
+	slices.Sort(folders)
+	return slices.Compact(folders)
+}
+
+// build compiles the tests of a package of the copy, with the counters of the
+// library but not of the tests.
+func build(ctx context.Context, module, folder, library string) error {
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaryOf(module, folder),
+		"-tags=campaign", "-ldflags=-checklinkname=0", "-gcflags="+modulePath+"/...=-d=libfuzzer", "./"+folder)
+	build.Dir = module
+	build.Env = append(os.Environ(), "CGO_ENABLED=1", "CGO_LDFLAGS="+library+" -lstdc++ -lm")
+	if output, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the tests of %s: %w\n%s", folder, err, output)
+	}
+	return nil
+}
+
+func binaryOf(module, folder string) string { return filepath.Join(module, folder, "campaign.test") }
+
+// fuzz runs a target in its folder, prints what became of it, and reports
+// whether all is well.
+func (t target) fuzz(ctx context.Context, module, folder string, runs int) bool {
+	start := time.Now()
+	log, err := t.run(ctx, module, folder, runs)
+	last := "0"
+	if found := executions.FindAllStringSubmatch(log, -1); len(found) > 0 {
+		last = found[len(found)-1][1]
+	}
+	line := fmt.Sprintf("%-28s | %10s executions | %6.0f s", t, last, time.Since(start).Seconds())
+	switch {
+	case err == nil:
+		fmt.Println(line)
+	case ctx.Err() != nil:
+		fmt.Println(line, "| stopped")
+	default:
+		fmt.Println(line, "|", err)
+		fmt.Println(t.explain(module, folder, log))
+	}
+	return err == nil
+}
+
+// executions finds how many libFuzzer tells.
+var executions = regexp.MustCompile(`(?m)^#(\d+)\s`)
+
+// run runs a target under libFuzzer, and returns what was printed.
+func (t target) run(ctx context.Context, module, folder string, runs int) (string, error) {
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return "", err
+	}
+	log, err := os.Create(filepath.Join(folder, "log"))
+	if err != nil {
+		return "", err
+	}
+	defer log.Close()
+	length := cmp.Or(longest[t.name], longestOfOthers)
+	c := t.command(ctx, module, folder, fmt.Sprintf("CAMPAIGN_ARGUMENTS=-runs=%d -max_len=%d -timeout=100 -rss_limit_mb=4096 -detect_leaks=0", runs, length))
+	c.Stdout, c.Stderr = log, log
+	err = c.Run()
+	text, readErr := os.ReadFile(log.Name())
+	return string(text), cmp.Or(err, readErr)
+}
+
+// explain keeps the input that failed, and says how to repeat it.
+func (t target) explain(module, folder, log string) string {
+	kept := filepath.Join(t.folder, "testdata", "fuzz", t.name)
+	os.MkdirAll(kept, 0o777)
+	name := "campaign-" + time.Now().Format("20060102-150405")
+	path, err := filepath.Abs(filepath.Join(kept, name))
+	if err == nil {
+		err = t.command(context.Background(), module, folder, "CAMPAIGN_TRANSLATE="+path).Run()
+	}
+	lines := strings.SplitAfter(log, "\n")
+	tail := strings.Join(lines[max(0, len(lines)-60):], "")
+	if err != nil {
+		return fmt.Sprintf("%s\nThe input cannot be kept: %v", tail, err)
+	}
+	return fmt.Sprintf("%s\ngo test -run '^%s$/^%s$' ./%s repeats it.", tail, t.name, name, t.folder)
+}
+
+func (t target) command(ctx context.Context, module, folder, setting string) *exec.Cmd {
+	c := exec.CommandContext(ctx, binaryOf(module, t.folder), "-test.v", "-test.timeout=0", "-test.run=^"+t.test()+"$")
+	c.Dir = filepath.Join(module, t.folder)
+	c.Env = append(os.Environ(), "CAMPAIGN_FOLDER="+folder, setting)
+	if strings.HasSuffix(t.name, "Schedule") {
+		// Its goroutines would wait for the thread that libFuzzer calls from.
+		c.Env = append(c.Env, "CAMPAIGN_WORKER=yes", "GOMAXPROCS=1")
+	}
+	return c
+}

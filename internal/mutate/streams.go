@@ -113,6 +113,12 @@ var streamDefects = []defect{
 	{"Close forgets the fault that the reader was told", "conn.go", framed, []edit{
 		{"cmp.Or(c.out.Err(), err, c.wire.Fault())", "cmp.Or(c.out.Err(), err)"},
 	}},
+	{"Close of what a fault has ended can be late", "conn.go", root, []edit{
+		{"late.Store(!c.ended.IsClosed())", "late.Store(true)"},
+	}},
+	{"a read that fails cuts Close short", "conn.go", root, []edit{
+		{"if c.blame(err); c.Err() != net.ErrClosed {\n\t\tc.abort(err)\n\t}", "c.abort(err)"},
+	}},
 	{"parts that were written in part are written again", "internal/wire/fast.go", framed, []edit{
 		{"\t\t(*vector)[0] = (*vector)[0][n:]\n", ""},
 	}},

@@ -75,6 +75,9 @@ func (s *side) isRude(err error) bool {
 	return s.rough.Load() && (slices.ContainsFunc(rude, is) || is(sockets.ErrSlow) && s.world.cfg.MaxQueue > 0)
 }
 
+// isFault reports whether err is why a connection ended that no end has closed.
+func isFault(err error) bool { return err != nil && err != net.ErrClosed && err != io.EOF }
+
 // isPast reports whether something happened, and before now.
 func isPast(at *atomic.Int64) bool {
 	then := at.Load()
@@ -149,7 +152,7 @@ func (s *side) receive(actor, wait int) {
 		s.sawEnd.Store(true)
 	}
 	switch {
-	case late && err != net.ErrClosed && !(s.swept.Load() && s.isRude(err)):
+	case late && err != net.ErrClosed && !(s.swept.Load() && isFault(c.Err())):
 		s.world.t.Errorf("%s: Receive after Close: %.20x, %v", s.name, payload, err)
 	case err == nil:
 		s.other.sent.arrive(actor, payload, true)
@@ -342,7 +345,7 @@ func (s *side) check(c *sockets.Connection) {
 	<-c.Done()
 	s.look()
 	t, reason := s.world.t, c.Err()
-	fault := reason != net.ErrClosed && reason != io.EOF
+	fault := isFault(reason)
 	if s.calledAt.Load() != 0 {
 		if s.r.mu.Lock(); !s.r.closed {
 			t.Errorf("%s: there was no close event: %v", s.name, s.r.events)

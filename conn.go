@@ -273,7 +273,7 @@ func (c *Connection) Close() error {
 	var late atomic.Bool
 	if first && c.cfg.CloseTimeout > 0 {
 		timer := time.AfterFunc(c.cfg.CloseTimeout, func() {
-			late.Store(!c.ended.IsClosed())
+			late.Store(open || c.Err() == io.EOF)
 			c.abort(net.ErrClosed)
 		})
 		defer timer.Stop()

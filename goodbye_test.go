@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -120,6 +121,44 @@ func TestCloseOfWhatAFaultHasEndedIsNotLate(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Errorf("Close = %v, want nil", err)
 		}
+	})
+}
+
+// After a failed write the connection lasts for as long as Close may take.
+func TestCloseAfterAFailedWriteIsNotLate(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			here, other := pipe()
+			here.failWrites(0, syscall.EPIPE)
+			c := sockets.NewConnection(here, nil)
+			if err := c.Send([]byte("lost")); !errors.Is(err, syscall.EPIPE) {
+				t.Errorf("Send = %v, want %v", err, syscall.EPIPE)
+			}
+			if err := c.Close(); err != nil {
+				t.Errorf("Close = %v, want nil", err)
+			}
+			other.Close()
+		})
+	}
+}
+
+func TestCloseNowDoesNotExcuseACloseThatIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, other := pipe()
+		release := make(chan struct{})
+		c := (&sockets.Config{CloseTimeout: time.Millisecond}).NewConnection(&hookedConn{memConn: here, write: func(p []byte) (int, error) {
+			<-release
+			return here.Write(p)
+		}}, nil)
+		if err := sockets.SendAll([]byte("lost"), c); err != nil {
+			t.Errorf("SendAll = %v", err)
+		}
+		time.AfterFunc(time.Microsecond, func() { c.CloseNow() })
+		time.AfterFunc(time.Second, func() { close(release) })
+		if err := c.Close(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Close = %v, want %v", err, os.ErrDeadlineExceeded)
+		}
+		other.Close()
 	})
 }
 

@@ -40,7 +40,8 @@ type side struct {
 	hard     atomic.Bool           // CloseNow or Shutdown was called
 	goodbye  atomic.Bool           // Close returned no error, before CloseNow was called
 	torn     atomic.Bool           // Close returned an error
-	swept    atomic.Bool           // Shutdown was called, which leaves alone what was over
+	swept    atomic.Bool           // Shutdown was called
+	doneAt   atomic.Int64          // when it was over, and the callback told
 	fault    atomic.Bool           // the next write fails
 }
 
@@ -61,6 +62,7 @@ func (s *side) open(conn *memConn, manner int) {
 // watch fails the test if c is done before its callback is.
 func (s *side) watch(c *sockets.Connection) {
 	<-c.Done()
+	s.doneAt.Store(time.Now().UnixNano())
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	if s.promised.Load() && (!s.r.closed || s.r.running.Load()) {
@@ -75,8 +77,11 @@ func (s *side) isRude(err error) bool {
 	return s.rough.Load() && (slices.ContainsFunc(rude, is) || is(sockets.ErrSlow) && s.world.cfg.MaxQueue > 0)
 }
 
-// isFault reports whether err is why a connection ended that no end has closed.
-func isFault(err error) bool { return err != nil && err != net.ErrClosed && err != io.EOF }
+// wasLeft reports whether Shutdown left the connection alone, which was over.
+func (s *side) wasLeft() bool {
+	done := s.doneAt.Load()
+	return s.swept.Load() && done != 0 && done <= s.closedAt.Load()
+}
 
 // isPast reports whether something happened, and before now.
 func isPast(at *atomic.Int64) bool {
@@ -152,7 +157,7 @@ func (s *side) receive(actor, wait int) {
 		s.sawEnd.Store(true)
 	}
 	switch {
-	case late && err != net.ErrClosed && !(s.swept.Load() && isFault(c.Err())):
+	case late && err != net.ErrClosed && !s.wasLeft():
 		s.world.t.Errorf("%s: Receive after Close: %.20x, %v", s.name, payload, err)
 	case err == nil:
 		s.other.sent.arrive(actor, payload, true)
@@ -345,7 +350,7 @@ func (s *side) check(c *sockets.Connection) {
 	<-c.Done()
 	s.look()
 	t, reason := s.world.t, c.Err()
-	fault := isFault(reason)
+	fault := reason != net.ErrClosed && reason != io.EOF
 	if s.calledAt.Load() != 0 {
 		if s.r.mu.Lock(); !s.r.closed {
 			t.Errorf("%s: there was no close event: %v", s.name, s.r.events)

@@ -114,7 +114,7 @@ var streamDefects = []defect{
 		{"cmp.Or(c.out.Err(), err, c.wire.Fault())", "cmp.Or(c.out.Err(), err)"},
 	}},
 	{"Close of what a fault has ended can be late", "conn.go", root, []edit{
-		{"late.Store(!c.ended.IsClosed())", "late.Store(true)"},
+		{"late.Store(open || c.Err() == io.EOF)", "late.Store(true)"},
 	}},
 	{"a read that fails cuts Close short", "conn.go", root, []edit{
 		{"if c.blame(err); c.Err() != net.ErrClosed {\n\t\tc.abort(err)\n\t}", "c.abort(err)"},

@@ -21,7 +21,7 @@ func TestEveryTargetIsPrepared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listed, err := exec.Command("git", "grep", "-E", "^func Fuzz", "--", "*_test.go").Output()
+	listed, err := exec.Command("git", "grep", "--untracked", "-E", "^func Fuzz", "--", "*_test.go").Output()
 	if err != nil {
 		t.Skip("not a clone: ", err)
 	}

@@ -1,6 +1,6 @@
 // Campaign fuzzes every target, many millions of times each.
 //
-//	go run ./internal/campaign [-runs 20000000] [-run REGEXP] [-parallel 2]
+//	go run ./internal/campaign [-runs 20000000] [-run REGEXP] [-parallel 2] [-folder FOLDER]
 //
 // The engine is libFuzzer, which is fast: a million executions take seconds to
 // minutes, where go test -fuzz looks through the counters of the whole program
@@ -8,10 +8,10 @@
 // the packages libclang-rt-14-dev and g++.
 //
 // It builds the tests of a copy of the repository, in which targets take a
-// stand-in for testing.F, and runs them side by side. What fails is written to
-// testdata/fuzz of the package, so that go test repeats it, and the exit status
-// is 1. With -folder the corpora stay, for the next campaign to go on. It runs at
-// the top of the repository, on Linux.
+// stand-in for testing.F, and runs them side by side. Where one fails, the input
+// is written to testdata/fuzz of its package, so that go test runs it again, and
+// the exit status is 1. With -folder the corpora stay, for the next campaign to
+// go on. It runs at the top of the repository, on Linux.
 package main
 
 import (
@@ -20,6 +20,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,16 +28,24 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// longest is how many bytes an input of a target has, at most: few where each
-// may be a call or a datagram.
-var longest = map[string]int{"FuzzSchedule": 80, "FuzzPeerSchedule": 80, "FuzzReceive": 80, "FuzzFramer": 300}
+// longest is how many bytes an input of a target has, at most: few where a few
+// are a call or a datagram.
+var longest = map[string]int{
+	"FuzzSchedule":         80,
+	"FuzzPeerSchedule":     80,
+	"FuzzFramer":           300,
+	"reliable/FuzzReceive": 300,
+	"secure/FuzzReceive":   400,
+}
 
 const longestOfOthers = 2000
 
@@ -44,15 +53,18 @@ func main() {
 	runs := flag.Int("runs", 20_000_000, "executions of each target")
 	only := flag.String("run", "", "only targets of which the folder and the name, as secure/FuzzWindow, match this `REGEXP`")
 	parallel := flag.Int("parallel", runtime.NumCPU(), "how many targets run at once")
-	folder := flag.String("folder", "", "where the copy, the corpora and the logs stay; a temporary one if it is empty")
+	folder := flag.String("folder", "", "where the corpora and the logs stay; a temporary one if it is empty")
 	library := flag.String("library", "", "libFuzzer without its main, if it is not where Debian has it")
 	flag.Parse()
 	wanted, err := regexp.Compile(*only)
-	if err != nil || flag.NArg() > 0 || *runs < 1 || *parallel < 1 {
+	if err != nil {
+		fmt.Fprintln(flag.CommandLine.Output(), err)
+	}
+	if err != nil || flag.NArg() > 0 || *runs < 1 || *runs > math.MaxInt32 || *parallel < 1 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	if err := campaign(ctx, *folder, *library, wanted, *runs, *parallel); err != nil {
 		fmt.Fprintln(os.Stderr, "campaign:", err)
@@ -61,25 +73,23 @@ func main() {
 }
 
 func campaign(ctx context.Context, folder, library string, wanted *regexp.Regexp, runs, parallel int) error {
+	if _, err := os.Stat("go.mod"); err != nil {
+		return errors.New("this is not the top of the repository: there is no go.mod")
+	}
 	if library == "" {
 		var err error
 		if library, err = findLibrary(); err != nil {
 			return err
 		}
 	}
-	if folder == "" {
-		temporary, err := os.MkdirTemp("", "campaign")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(temporary)
-		folder = temporary
-	}
-	folder, err := filepath.Abs(folder)
+	module, err := os.MkdirTemp("", "campaign")
 	if err != nil {
 		return err
 	}
-	module := filepath.Join(folder, "copy")
+	defer os.RemoveAll(module)
+	if folder, err = filepath.Abs(cmp.Or(folder, filepath.Join(module, "campaign"))); err != nil {
+		return err
+	}
 	targets, err := prepare(".", module)
 	if err != nil {
 		return err
@@ -129,11 +139,11 @@ func foldersOf(targets []target) []string {
 	return slices.Compact(folders)
 }
 
-// build compiles the tests of a package of the copy, with the counters of the
-// library but not of the tests.
+// build compiles the tests of a package of the copy, so that libFuzzer sees which
+// way the code of the module takes, and what it compares.
 func build(ctx context.Context, module, folder, library string) error {
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaryOf(module, folder),
-		"-tags=campaign", "-ldflags=-checklinkname=0", "-gcflags="+modulePath+"/...=-d=libfuzzer", "./"+folder)
+		"-tags=campaign,libfuzzer", "-gcflags="+modulePath+"/...=-d=libfuzzer", "./"+folder)
 	build.Dir = module
 	build.Env = append(os.Environ(), "CGO_ENABLED=1", "CGO_LDFLAGS="+library+" -lstdc++ -lm")
 	if output, err := build.CombinedOutput(); err != nil {
@@ -149,25 +159,31 @@ func binaryOf(module, folder string) string { return filepath.Join(module, folde
 func (t target) fuzz(ctx context.Context, module, folder string, runs int) bool {
 	start := time.Now()
 	log, err := t.run(ctx, module, folder, runs)
-	last := "0"
-	if found := executions.FindAllStringSubmatch(log, -1); len(found) > 0 {
-		last = found[len(found)-1][1]
+	count := 0
+	for _, found := range executions.FindAllStringSubmatch(log, -1) {
+		count, _ = strconv.Atoi(found[1])
 	}
-	line := fmt.Sprintf("%-28s | %10s executions | %6.0f s", t, last, time.Since(start).Seconds())
+	if err == nil && count < runs {
+		err = errors.New("it ended early")
+	}
+	line := fmt.Sprintf("%-28s | %10d executions | %6.0f s", t, count, time.Since(start).Seconds())
 	switch {
 	case err == nil:
 		fmt.Println(line)
 	case ctx.Err() != nil:
 		fmt.Println(line, "| stopped")
 	default:
-		fmt.Println(line, "|", err)
-		fmt.Println(t.explain(module, folder, log))
+		fmt.Printf("%s | %v\n%s\n", line, err, t.explain(module, folder, log))
 	}
 	return err == nil
 }
 
-// executions finds how many libFuzzer tells.
-var executions = regexp.MustCompile(`(?m)^#(\d+)\s`)
+var (
+	executions = regexp.MustCompile(`(?m)^#(\d+)\s`) // that libFuzzer counts
+	cause      = regexp.MustCompile(`(?m)^(panic: |fatal error: |.*ERROR: libFuzzer|\s+\w+_test\.go:\d+: )`)
+)
+
+const linesShown = 100 // of the log, from the cause on
 
 // run runs a target under libFuzzer, and returns what was printed.
 func (t target) run(ctx context.Context, module, folder string, runs int) (string, error) {
@@ -179,35 +195,43 @@ func (t target) run(ctx context.Context, module, folder string, runs int) (strin
 		return "", err
 	}
 	defer log.Close()
-	length := cmp.Or(longest[t.name], longestOfOthers)
-	c := t.command(ctx, module, folder, fmt.Sprintf("CAMPAIGN_ARGUMENTS=-runs=%d -max_len=%d -timeout=100 -rss_limit_mb=4096 -detect_leaks=0", runs, length))
+	length := cmp.Or(longest[t.String()], longestOfOthers)
+	c := t.command(ctx, module, folder, fmt.Sprintf("CAMPAIGN_ARGUMENTS=-runs=%d -max_len=%d -rss_limit_mb=4096 -detect_leaks=0 -handle_int=0", runs, length))
 	c.Stdout, c.Stderr = log, log
 	err = c.Run()
 	text, readErr := os.ReadFile(log.Name())
 	return string(text), cmp.Or(err, readErr)
 }
 
-// explain keeps the input that failed, and says how to repeat it.
+// explain keeps the input that failed, and says how to run it again.
 func (t target) explain(module, folder, log string) string {
-	kept := filepath.Join(t.folder, "testdata", "fuzz", t.name)
-	os.MkdirAll(kept, 0o777)
-	name := "campaign-" + time.Now().Format("20060102-150405")
-	path, err := filepath.Abs(filepath.Join(kept, name))
-	if err == nil {
-		err = t.command(context.Background(), module, folder, "CAMPAIGN_TRANSLATE="+path).Run()
+	if at := cause.FindStringIndex(log); at != nil {
+		log = log[at[0]:]
 	}
 	lines := strings.SplitAfter(log, "\n")
-	tail := strings.Join(lines[max(0, len(lines)-60):], "")
+	log = strings.Join(lines[:min(linesShown, len(lines))], "")
+	path, err := t.keep(module, folder)
 	if err != nil {
-		return fmt.Sprintf("%s\nThe input cannot be kept: %v", tail, err)
+		return fmt.Sprintf("%s\nNo input is kept: %v", log, err)
 	}
-	return fmt.Sprintf("%s\ngo test -run '^%s$/^%s$' ./%s repeats it.", tail, t.name, name, t.folder)
+	return fmt.Sprintf("%s\ngo test -run '^%s$/^%s$' ./%s runs it again.", log, t.name, filepath.Base(path), t.folder)
+}
+
+// keep writes the last input of a target where go test finds it.
+func (t target) keep(module, folder string) (string, error) {
+	kept, err := filepath.Abs(filepath.Join(t.folder, "testdata", "fuzz", t.name))
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(kept, "campaign-"+time.Now().Format("20060102-150405"))
+	c := t.command(context.Background(), module, folder, "CAMPAIGN_TRANSLATE="+path)
+	return path, c.Run()
 }
 
 func (t target) command(ctx context.Context, module, folder, setting string) *exec.Cmd {
 	c := exec.CommandContext(ctx, binaryOf(module, t.folder), "-test.v", "-test.timeout=0", "-test.run=^"+t.test()+"$")
 	c.Dir = filepath.Join(module, t.folder)
-	c.Env = append(os.Environ(), "CAMPAIGN_FOLDER="+folder, setting)
+	c.Env = append(os.Environ(), "CAMPAIGN_FOLDER="+folder, "TMPDIR="+folder, setting)
 	if strings.HasSuffix(t.name, "Schedule") {
 		// Its goroutines would wait for the thread that libFuzzer calls from.
 		c.Env = append(c.Env, "CAMPAIGN_WORKER=yes", "GOMAXPROCS=1")

@@ -32,9 +32,6 @@ var (
 // prepare copies the repository, without modules in it, to another folder, where
 // targets are tests, and returns them.
 func prepare(from, to string) ([]target, error) {
-	if err := os.RemoveAll(to); err != nil {
-		return nil, err
-	}
 	var targets []target
 	err := filepath.WalkDir(from, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {

@@ -58,6 +58,9 @@ var serverDefects = []defect{
 	{"stop is not the last word", "server.go", root, []edit{
 		{"cancel()\n\ts.greeting.Wait()\n\ts.tell(EventStop", "defer s.greeting.Wait()\n\tdefer cancel()\n\ts.tell(EventStop"},
 	}},
+	{"Shutdown leaves open what has a fault", "server.go", root, []edit{
+		{"c.Close()\n\t\t\tif err := wait", "if c.Err() == nil {\n\t\t\t\tc.Close()\n\t\t\t}\n\t\t\tif err := wait"},
+	}},
 	{"Shutdown does not wait for the close events", "server.go", root, []edit{
 		{"if err := wait(ctx, c.done.Wait()); err != nil || inTime() {", "if err := ctx.Err(); err != nil || inTime() {"},
 	}},

@@ -9,7 +9,6 @@ package driver
 
 extern int one(uint8_t *input, size_t size);
 
-void __sanitizer_cov_8bit_counters_init(uint8_t *start, uint8_t *end);
 int LLVMFuzzerRunDriver(int *argc, char ***argv, int (*one)(const uint8_t *, size_t));
 
 static int drive(int argc, char **argv) {
@@ -21,13 +20,17 @@ import "C"
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"reflect"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -39,18 +42,23 @@ var (
 	translate = os.Getenv("CAMPAIGN_TRANSLATE") // not empty: where to write the last input, for go test
 )
 
-const longest = 1 << 20 // bytes of an input
+const (
+	room     = 1 << 20           // bytes for an input
+	none     = math.MaxUint64    // where the size of the last input is: there was none
+	patience = 100 * time.Second // for one input
+)
 
-// An F stands in for a [testing.F].
+// An F stands in for a [testing.F]. Its bodies must not skip, and what they leave
+// to t.Cleanup is never called.
 type F struct {
 	*testing.T
 	seeds [][]byte
 }
 
-// Add is [testing.F.Add].
+// Add is as that of testing.F. What is in testdata/fuzz is not read.
 func (f *F) Add(arguments ...any) { f.seeds = append(f.seeds, pack(arguments)) }
 
-// Fuzz is [testing.F.Fuzz]. It does not return: the first failure ends the
+// Fuzz is as that of testing.F, but does not return: the first failure ends the
 // process, which leaves the input in the folder as "last", also where it crashes.
 func (f *F) Fuzz(body any) {
 	call := reflect.ValueOf(body)
@@ -62,10 +70,16 @@ func (f *F) Fuzz(body any) {
 		last, err := os.ReadFile(filepath.Join(folder, "last"))
 		must(err)
 		size := binary.NativeEndian.Uint64(last)
+		if size == none {
+			os.Exit(1)
+		}
+		must(os.MkdirAll(filepath.Dir(translate), 0o777))
 		must(os.WriteFile(translate, []byte(corpusFile(unpack(kinds, last[8:8+size]))), 0o666))
 		os.Exit(0)
 	}
 	last := f.remember()
+	var count atomic.Int64
+	go watch(&count)
 	t := reflect.ValueOf(f.T)
 	try = func(input []byte) {
 		binary.NativeEndian.PutUint64(last, uint64(len(input)))
@@ -82,6 +96,7 @@ func (f *F) Fuzz(body any) {
 		}()
 		call.Call(append([]reflect.Value{t}, unpack(kinds, input)...))
 		returned = true
+		count.Add(1)
 	}
 	if worker != "" {
 		go func() {
@@ -91,7 +106,17 @@ func (f *F) Fuzz(body any) {
 			}
 		}()
 	}
+	signal.Ignore(os.Interrupt) // the command kills
 	f.drive()
+}
+
+// watch panics where the count of executions stands still.
+func watch(count *atomic.Int64) {
+	for last := int64(-1); last != count.Load(); time.Sleep(patience) {
+		last = count.Load()
+	}
+	debug.SetTraceback("all")
+	panic(fmt.Sprintf("an input takes more than %v", patience))
 }
 
 // remember returns memory that outlives the process.
@@ -99,9 +124,10 @@ func (f *F) remember() []byte {
 	file, err := os.Create(filepath.Join(folder, "last"))
 	must(err)
 	defer file.Close()
-	must(file.Truncate(8 + longest))
-	last, err := syscall.Mmap(int(file.Fd()), 0, 8+longest, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	must(file.Truncate(8 + room))
+	last, err := syscall.Mmap(int(file.Fd()), 0, 8+room, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
 	must(err)
+	binary.NativeEndian.PutUint64(last, none)
 	return last
 }
 
@@ -117,15 +143,8 @@ func (f *F) drive() {
 	for i, word := range words {
 		argv[i] = C.CString(word)
 	}
-	C.__sanitizer_cov_8bit_counters_init((*C.uint8_t)(unsafe.Pointer(&counters)), (*C.uint8_t)(unsafe.Pointer(&countersEnd)))
 	os.Exit(int(C.drive(C.int(len(words)), &argv[0])))
 }
-
-// Where the linker puts the counters of what was compiled with -d=libfuzzer.
-//
-//go:linkname counters internal/fuzz._counters
-//go:linkname countersEnd internal/fuzz._ecounters
-var counters, countersEnd [0]byte
 
 var (
 	try    func(input []byte)
@@ -214,13 +233,16 @@ func unpack(kinds []reflect.Type, input []byte) []reflect.Value {
 func corpusFile(values []reflect.Value) string {
 	text := "go test fuzz v1\n"
 	for _, v := range values {
-		if isStrung(v.Type()) {
-			text += fmt.Sprintf("%v(%q)\n", v.Type(), v.Interface())
-		} else {
-			text += fmt.Sprintf("%v(%v)\n", v.Type(), v.Interface())
+		switch v.Kind() {
+		case reflect.String:
+			text += fmt.Sprintf("string(%q)\n", v)
+		case reflect.Slice:
+			text += fmt.Sprintf("[]byte(%q)\n", v)
+		default:
+			text += fmt.Sprintf("%v(%v)\n", v.Type(), v)
 		}
 	}
-	return strings.ReplaceAll(text, "[]uint8(", "[]byte(")
+	return text
 }
 
 func must(err error) {

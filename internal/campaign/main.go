@@ -124,8 +124,8 @@ func campaign(ctx context.Context, folder, library string, wanted *regexp.Regexp
 func findLibrary() (string, error) {
 	machine := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
 	found, _ := filepath.Glob("/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer_no_main-" + machine + ".a")
-	if len(found) == 0 {
-		return "", errors.New("libFuzzer is not installed: apt-get install libclang-rt-14-dev g++, or name it by -library")
+	if _, err := exec.LookPath("g++"); err != nil || len(found) == 0 {
+		return "", errors.New("libFuzzer and C++ are not installed: apt-get install libclang-rt-14-dev g++, or name the first by -library")
 	}
 	return found[len(found)-1], nil
 }

@@ -48,8 +48,14 @@ func fuzzSchedules(f *testing.F, run func(*testing.T, *program)) {
 	for seed := range uint64(16) {
 		f.Add(randomProgram(seed))
 	}
-	f.Fuzz(func(t *testing.T, bytes []byte) { perform(t, "this input", bytes, run) })
+	f.Fuzz(func(t *testing.T, bytes []byte) {
+		perform(t, "this input", bytes[:min(len(bytes), longestProgram)], run)
+	})
 }
+
+// longestProgram is how many bytes of what the fuzzer makes up are a program: of
+// three for each call, fewer than make so many errors that a peer gives up.
+const longestProgram = 240
 
 func environment(t *testing.T, name string, value uint64) uint64 {
 	t.Helper()

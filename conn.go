@@ -355,7 +355,7 @@ func (c *Connection) deliver(callback ConnectionCallback) {
 }
 
 // endReceiving ends the connection after what was sent, if the other end ended
-// in order, else at once. If Close came first, it ends the connection.
+// in order, else at once. Where Close came first, Close ends it.
 func (c *Connection) endReceiving(err error) {
 	if err == io.EOF {
 		c.end(io.EOF)

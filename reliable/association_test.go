@@ -352,7 +352,7 @@ func TestReadingTellsOfTheRoom(t *testing.T) {
 		w.engines[bob].read(w.now, make([]byte, maxMessage))
 	}
 	w.collect()
-	if len(w.seen) != 1 || !strings.HasPrefix(w.seen[0], "ACK") {
+	if len(w.seen) != 1 || !strings.HasPrefix(w.seen[0].String(), "ACK") {
 		t.Errorf("after two reads, bob sends %q, want an ACK", w.seen)
 	}
 }

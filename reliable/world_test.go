@@ -17,7 +17,7 @@ type world struct {
 	engines map[netip.AddrPort]*engine
 	wire    []flying
 	fate    func(flying) (copies int) // nil: everything arrives once
-	seen    []string                  // what was sent, as text
+	seen    []flying                  // what was sent
 }
 
 type flying struct {
@@ -67,7 +67,7 @@ func (w *world) collect() {
 				w.t.Fatalf("a datagram of %d bytes", len(d.payload))
 			}
 			f := flying{from, d.to, slices.Clone(d.payload), w.now.Add(halfTrip)}
-			w.seen = append(w.seen, f.String())
+			w.seen = append(w.seen, f)
 			copies := 1
 			if w.fate != nil {
 				copies = w.fate(f)
@@ -197,8 +197,12 @@ func (f flying) String() string {
 // wantSeen checks what was sent since the last call.
 func (w *world) wantSeen(want ...string) {
 	w.t.Helper()
-	if !slices.Equal(w.seen, want) {
-		w.t.Errorf("sent:\n%s\nwant:\n%s", strings.Join(w.seen, "\n"), strings.Join(want, "\n"))
+	var seen []string
+	for _, f := range w.seen {
+		seen = append(seen, f.String())
+	}
+	if !slices.Equal(seen, want) {
+		w.t.Errorf("sent:\n%s\nwant:\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
 	}
 	w.seen = nil
 }

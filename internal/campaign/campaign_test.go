@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -34,19 +36,34 @@ func TestWhatACampaignFindsIsKept(t *testing.T) {
 	if _, err := findLibrary(); err != nil {
 		t.Skip(err)
 	}
-	root := t.TempDir()
-	for from, to := range map[string]string{
-		"../../go.mod":            "go.mod",
-		"testdata/planted.go.txt": "planted/planted_test.go",
-		"driver/driver.go":        "internal/campaign/driver/driver.go",
-	} {
-		copyFile(t, from, filepath.Join(root, to))
+	for _, comparisons := range []bool{true, false} {
+		t.Run(fmt.Sprint("comparisons=", comparisons), func(t *testing.T) {
+			root := t.TempDir()
+			for from, to := range map[string]string{
+				"../../go.mod":            "go.mod",
+				"testdata/planted.go.txt": "planted/planted_test.go",
+				"driver/driver.go":        "internal/campaign/driver/driver.go",
+				"driver/counters.go":      "internal/campaign/driver/counters.go",
+			} {
+				copyFile(t, from, filepath.Join(root, to))
+			}
+			t.Chdir(root)
+			p := plan{runs: 2000, parallel: 2, folder: t.TempDir(), wanted: regexp.MustCompile(""), comparisons: comparisons}
+			err := p.carryOut(t.Context())
+			if want := "3 of 4 targets failed or were stopped"; err == nil || err.Error() != want {
+				t.Errorf("carryOut = %v, want %s", err, want)
+			}
+			log, err := os.ReadFile(filepath.Join(p.folder, "planted", "FuzzNothing", "log"))
+			if err != nil || !bytes.Contains(log, []byte("inline 8-bit counters")) || bytes.Contains(log, []byte(" cov: ")) != comparisons {
+				t.Errorf("libFuzzer was not told the counters, or, where it need not be, the places: %v\n%s", err, log)
+			}
+			checkKept(t)
+		})
 	}
-	t.Chdir(root)
-	err := campaign(t.Context(), t.TempDir(), "", regexp.MustCompile(""), 2000, 2)
-	if want := "3 of 4 targets failed or were stopped"; err == nil || err.Error() != want {
-		t.Errorf("campaign = %v, want %s", err, want)
-	}
+}
+
+func checkKept(t *testing.T) {
+	t.Helper()
 	want := "go test fuzz v1\nstring(\"seed\")\nuint16(7)\n[]byte(\"more\")\nint(-1)\nbool(true)\nuint8(34)\n"
 	for name, failed := range map[string]bool{"FuzzNothing": false, "FuzzError": true, "FuzzPanicElsewhere": true, "FuzzSchedule": true} {
 		kept, err := filepath.Glob("planted/testdata/fuzz/" + name + "/*")

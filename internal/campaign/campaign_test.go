@@ -55,7 +55,7 @@ func TestWhatACampaignFindsIsKept(t *testing.T) {
 			}
 			log, err := os.ReadFile(filepath.Join(p.folder, "planted", "FuzzNothing", "log"))
 			if err != nil || !bytes.Contains(log, []byte("inline 8-bit counters")) || bytes.Contains(log, []byte(" cov: ")) != comparisons {
-				t.Errorf("libFuzzer was not told the counters, or, where it need not be, the places: %v\n%s", err, log)
+				t.Errorf("the counters, or the places in the code, are not as they should be: %v\n%s", err, log)
 			}
 			checkKept(t)
 		})

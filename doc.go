@@ -273,7 +273,7 @@
 // they are announced. A length over the limit ends the connection with an error
 // that also tries to say how it came about. This is a web browser's:
 //
-//	sockets: message too big: 1195725856 bytes are announced, the limit is 1048576 (the length spells "GET ": is the other end an HTTP client?)
+//	sockets: message too big: 1195725856 bytes are announced, MaxMessage is 1048576 (the length spells "GET ": is the other end an HTTP client?)
 //
 // Whatever else strangers can make grow has a bound too: the peers that a Peer
 // learns ([Config.MaxPeers]), the connections of a server

@@ -126,7 +126,7 @@ func Example_goldenRule() {
 
 	// Output:
 	// true
-	// sockets: message too big: 1195725856 bytes are announced, the limit is 1048576 (the length spells "GET ": is the other end an HTTP client?)
+	// sockets: message too big: 1195725856 bytes are announced, MaxMessage is 1048576 (the length spells "GET ": is the other end an HTTP client?)
 }
 
 func ExampleAddress() {
@@ -991,7 +991,7 @@ func ExampleConfig() {
 
 	// Output:
 	// Hello <nil>
-	// sockets: message too big: 13 bytes, the limit is 5
+	// sockets: message too big: 13 bytes, MaxMessage is 5
 }
 
 // A watchedNetwork tells what is asked of the network that it wraps.

@@ -268,7 +268,7 @@ func (f *Framer) readPrefix() error {
 
 func (f *Framer) tooBig(length uint64) error {
 	unread, limit := f.ahead.Unread(), f.limit()
-	return fmt.Errorf("%w: %d bytes are announced, the limit is %d%s", ErrMessageTooBig, length, limit,
+	return fmt.Errorf("%w: %d bytes are announced, MaxMessage is %d%s", ErrMessageTooBig, length, limit,
 		guess.Question(unread[:min(maxPrefix, len(unread))], f.prefix, uint64(limit)))
 }
 
@@ -303,7 +303,7 @@ func (f *Framer) limit() int {
 
 func (f *Framer) checkLength(length int) error {
 	if limit := f.limit(); length > limit {
-		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrMessageTooBig, length, limit)
+		return fmt.Errorf("%w: %d bytes, MaxMessage is %d", ErrMessageTooBig, length, limit)
 	}
 	return nil
 }

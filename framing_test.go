@@ -81,7 +81,7 @@ func unframed(prefix int, limit uint64, stream []byte) (messages [][]byte, err e
 		}
 		stream = stream[prefix:]
 		if length > limit {
-			return messages, fmt.Errorf("%w: %d bytes are announced, the limit is %d", sockets.ErrMessageTooBig, length, limit)
+			return messages, fmt.Errorf("%w: %d bytes are announced, MaxMessage is %d", sockets.ErrMessageTooBig, length, limit)
 		}
 		if length > uint64(len(stream)) {
 			return messages, io.ErrUnexpectedEOF
@@ -671,14 +671,14 @@ func TestFramerLimit(t *testing.T) {
 		if got, err := f.ReadMessage(); err != nil || len(got) != test.limit {
 			t.Errorf("%s: ReadMessage of %d bytes = %d bytes, %v", what, test.limit, len(got), err)
 		}
-		want := fmt.Sprintf("sockets: message too big: %d bytes, the limit is %d", test.limit+1, test.limit)
+		want := fmt.Sprintf("sockets: message too big: %d bytes, MaxMessage is %d", test.limit+1, test.limit)
 		if err := f.WriteMessage(huge[:test.limit+1]); !errors.Is(err, sockets.ErrMessageTooBig) || err.Error() != want {
 			t.Errorf("%s: WriteMessage of %d bytes: %v, want %s", what, test.limit+1, err, want)
 		}
 		if !expressible(test.prefix, test.limit+1) {
 			continue
 		}
-		want = fmt.Sprintf("sockets: message too big: %d bytes are announced, the limit is %d", test.limit+1, test.limit)
+		want = fmt.Sprintf("sockets: message too big: %d bytes are announced, MaxMessage is %d", test.limit+1, test.limit)
 		wire.Write(glued(test.prefix, huge[:test.limit+1]))
 		if _, err := f.ReadMessage(); !errors.Is(err, sockets.ErrMessageTooBig) || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: ReadMessage of %d bytes: %v, want %s", what, test.limit+1, err, want)
@@ -730,7 +730,7 @@ func TestFramerHostileLengths(t *testing.T) {
 				}
 				continue
 			}
-			want := fmt.Sprintf("sockets: message too big: %d bytes are announced, the limit is %d", test.length, limit)
+			want := fmt.Sprintf("sockets: message too big: %d bytes are announced, MaxMessage is %d", test.length, limit)
 			if !errors.Is(err, sockets.ErrMessageTooBig) || err.Error() != want {
 				t.Errorf("%s: the error is %v, want %s", what, err, want)
 			}
@@ -871,7 +871,7 @@ func TestFramerAsksWhoSpeaksThere(t *testing.T) {
 				t.Errorf("%s, %s: the error is %v, want %v", test.name, how, err, sockets.ErrMessageTooBig)
 				continue
 			}
-			want := fmt.Sprintf("sockets: message too big: %d bytes are announced, the limit is %d", test.length, limit)
+			want := fmt.Sprintf("sockets: message too big: %d bytes are announced, MaxMessage is %d", test.length, limit)
 			question, ok := strings.CutPrefix(err.Error(), want)
 			if !ok {
 				t.Errorf("%s, %s: the error is %v, want %s", test.name, how, err, want)
@@ -900,7 +900,7 @@ func TestFramerWithAPrefixOfOneByteAsks(t *testing.T) {
 	f := framerOver(strings.NewReader("SSH-2.0-OpenSSH_9.6\r\n"), 1)
 	f.MaxMessage = 10
 	_, err := f.ReadMessage()
-	if want := "83 bytes are announced, the limit is 10 ("; err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "SSH") {
+	if want := "83 bytes are announced, MaxMessage is 10 ("; err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "SSH") {
 		t.Errorf("the error is %v, want %s and a question about SSH", err, want)
 	}
 }

@@ -53,21 +53,21 @@ var hostileStreams = []hostileStream{
 	{name: "a message at the limit", cfg: sockets.Config{MaxMessage: 5}, pieces: []string{string(framed("hello"))}, told: []string{"hello"}},
 	{
 		name: "a message over the limit", cfg: sockets.Config{MaxMessage: 5}, pieces: []string{string(framed("hello!", "lost"))},
-		err: sockets.ErrMessageTooBig, says: "6 bytes are announced, the limit is 5$",
+		err: sockets.ErrMessageTooBig, says: "6 bytes are announced, MaxMessage is 5$",
 	}, {
 		name: "too big after what was good", cfg: sockets.Config{MaxMessage: 5}, pieces: []string{string(framed("hello", "", "hello!", "lost"))},
 		told: []string{"hello", ""}, err: sockets.ErrMessageTooBig,
 	}, {
 		name: "too big in the last byte of the prefix", pieces: []string{"\x00", "\x10", "\x00", "\x01"},
-		err: sockets.ErrMessageTooBig, says: "1048577 bytes are announced, the limit is 1048576$", after: 3 * time.Millisecond,
+		err: sockets.ErrMessageTooBig, says: "1048577 bytes are announced, MaxMessage is 1048576$", after: 3 * time.Millisecond,
 	}, {
 		name: "too big, and its end", pieces: []string{"\xff\xff\xff\xff"}, end: ends, err: sockets.ErrMessageTooBig,
 	}, {
 		name: "prefix 1, over the limit", cfg: sockets.Config{Prefix: 1, MaxMessage: 254}, pieces: []string{"\xff"},
-		err: sockets.ErrMessageTooBig, says: "255 bytes are announced, the limit is 254$",
+		err: sockets.ErrMessageTooBig, says: "255 bytes are announced, MaxMessage is 254$",
 	}, {
 		name: "prefix 2, over the limit", cfg: sockets.Config{Prefix: 2, MaxMessage: 1000}, pieces: []string{"\xff\xff"},
-		err: sockets.ErrMessageTooBig, says: "65535 bytes are announced, the limit is 1000$",
+		err: sockets.ErrMessageTooBig, says: "65535 bytes are announced, MaxMessage is 1000$",
 	},
 
 	{name: "prefix 1, a promised body that never comes", cfg: sockets.Config{Prefix: 1}, pieces: []string{"\xff"}, err: os.ErrDeadlineExceeded, says: "did not arrive whole.*30s", after: 30 * time.Second},
@@ -103,7 +103,7 @@ var hostileStreams = []hostileStream{
 	{name: "prefix 2 where 1 is meant", cfg: sockets.Config{Prefix: 1}, pieces: []string{"\x00\x05hello"}, told: []string{"", "hello"}},
 	{name: "prefix 1 where 2 is meant", cfg: sockets.Config{Prefix: 2}, pieces: []string{"\x05hello"}, end: ends, err: io.ErrUnexpectedEOF},
 	{name: "prefix 1 where 2 is meant, with a limit", cfg: sockets.Config{Prefix: 2, MaxMessage: 1000}, pieces: []string{"\x05hello"}, err: sockets.ErrMessageTooBig, says: "prefix of width 1"},
-	{name: "little-endian", pieces: []string{"\x05\x00\x00\x00hello"}, err: sockets.ErrMessageTooBig, says: "83886080 bytes are announced, the limit is 1048576$"},
+	{name: "little-endian", pieces: []string{"\x05\x00\x00\x00hello"}, err: sockets.ErrMessageTooBig, says: "83886080 bytes are announced, MaxMessage is 1048576$"},
 	{name: "little-endian, prefix 2", cfg: sockets.Config{Prefix: 2}, pieces: []string{"\x05\x00hello"}, end: ends, err: io.ErrUnexpectedEOF},
 
 	{name: "an SMTP client", pieces: []string{"EHLO example.org\r\n"}, err: sockets.ErrMessageTooBig, says: `"EHLO".*text without a prefix\?`},
@@ -112,14 +112,14 @@ var hostileStreams = []hostileStream{
 	{name: "Redis, inline", pieces: []string{"PING\r\n"}, err: sockets.ErrMessageTooBig, says: `"PING".*text without a prefix\?`},
 	{name: "FTP", pieces: []string{"USER anonymous\r\n"}, err: sockets.ErrMessageTooBig, says: `text without a prefix\?`},
 	{name: "BitTorrent", pieces: []string{"\x13BitTorrent protocol"}, err: sockets.ErrMessageTooBig, says: `prefix of width 1: does the other end use one\?`},
-	{name: "DNS", pieces: []string{"\x00\x1d\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01"}, err: sockets.ErrMessageTooBig, says: "the limit is 1048576$"},
-	{name: "RDP", pieces: []string{"\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00\x00\x01\x00\x08\x00\x0b\x00\x00\x00"}, err: sockets.ErrMessageTooBig, says: "the limit is 1048576$"},
-	{name: "MQTT", pieces: []string{"\x10\x13\x00\x04MQTT\x04\x02\x00\x3c\x00\x07student"}, err: sockets.ErrMessageTooBig, says: "the limit is 1048576$"},
-	{name: "Telnet", pieces: []string{"\xff\xfb\x1f\xff\xfb\x20"}, err: sockets.ErrMessageTooBig, says: "the limit is 1048576$"},
+	{name: "DNS", pieces: []string{"\x00\x1d\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01"}, err: sockets.ErrMessageTooBig, says: "MaxMessage is 1048576$"},
+	{name: "RDP", pieces: []string{"\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00\x00\x01\x00\x08\x00\x0b\x00\x00\x00"}, err: sockets.ErrMessageTooBig, says: "MaxMessage is 1048576$"},
+	{name: "MQTT", pieces: []string{"\x10\x13\x00\x04MQTT\x04\x02\x00\x3c\x00\x07student"}, err: sockets.ErrMessageTooBig, says: "MaxMessage is 1048576$"},
+	{name: "Telnet", pieces: []string{"\xff\xfb\x1f\xff\xfb\x20"}, err: sockets.ErrMessageTooBig, says: "MaxMessage is 1048576$"},
 	{name: "PostgreSQL", pieces: []string{"\x00\x00\x00\x08\x04\xd2\x16\x2f"}, err: os.ErrDeadlineExceeded, after: 30 * time.Second},
 	{name: "SMB, which leaves", pieces: []string{"\x00\x00\x00\x85\xffSMBr"}, end: leaves, err: io.ErrUnexpectedEOF},
 	{name: "SOCKS", pieces: []string{"\x05\x01\x00"}, err: os.ErrDeadlineExceeded, after: 30 * time.Second},
-	{name: "UTF-16", pieces: []string{"h\x00e\x00l\x00l\x00o\x00"}, err: sockets.ErrMessageTooBig, says: "the limit is 1048576$"},
+	{name: "UTF-16", pieces: []string{"h\x00e\x00l\x00l\x00o\x00"}, err: sockets.ErrMessageTooBig, says: "MaxMessage is 1048576$"},
 }
 
 // cutStreams are a stream cut at every byte, and its ends there.
@@ -169,7 +169,7 @@ func foreignStreams() (rows []hostileStream) {
 				pieces: []string{l.prefix + "\x01body"}, end: ends, err: io.ErrUnexpectedEOF,
 			}
 			if limit := documentedLimit(prefix, maxMessage); l.length > limit {
-				row.err, row.says = sockets.ErrMessageTooBig, fmt.Sprintf("%d bytes are announced, the limit is %d$", l.length, limit)
+				row.err, row.says = sockets.ErrMessageTooBig, fmt.Sprintf("%d bytes are announced, MaxMessage is %d$", l.length, limit)
 			}
 			rows = append(rows, row)
 		}

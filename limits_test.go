@@ -288,19 +288,19 @@ var configLimits = []struct {
 	says        string
 	do          func(t *testing.T, size int) error
 }{
-	{"Send", "MaxMessage", 1 << 20, sockets.ErrMessageTooBig, "1048577 bytes, the limit is 1048576", func(t *testing.T, size int) error {
+	{"Send", "MaxMessage", 1 << 20, sockets.ErrMessageTooBig, "1048577 bytes, MaxMessage is 1048576", func(t *testing.T, size int) error {
 		c, other := alone(sockets.Config{}, nil)
 		answer(other)
 		defer c.Close()
 		return c.Send(make([]byte, size))
 	}},
-	{"SendAll", "MaxMessage", 5, sockets.ErrMessageTooBig, "6 bytes, the limit is 5", func(t *testing.T, size int) error {
+	{"SendAll", "MaxMessage", 5, sockets.ErrMessageTooBig, "6 bytes, MaxMessage is 5", func(t *testing.T, size int) error {
 		c, other := alone(sockets.Config{MaxMessage: 5}, nil)
 		answer(other)
 		defer c.Close()
 		return sockets.SendAll(make([]byte, size), c)
 	}},
-	{"Receive", "MaxMessage", 1 << 20, sockets.ErrMessageTooBig, "1048577 bytes are announced, the limit is 1048576", func(t *testing.T, size int) error {
+	{"Receive", "MaxMessage", 1 << 20, sockets.ErrMessageTooBig, "1048577 bytes are announced, MaxMessage is 1048576", func(t *testing.T, size int) error {
 		c, other := alone(sockets.Config{}, nil)
 		defer c.CloseNow()
 		go func() {

@@ -346,9 +346,9 @@ func resize() {
 }
 
 func show(text string) {
-	text = sockets.Printable([]byte(strings.TrimSuffix(text, "\n"))) + "\n"
 	printing <- struct{}{}
 	defer func() { <-printing }()
+	text = sockets.Printable([]byte(strings.TrimSuffix(text, "\n"))) + "\n" // up to six times as long: of one at a time
 	if !typing {
 		if progress != "" {
 			text = erase + text + progress

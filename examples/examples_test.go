@@ -1304,6 +1304,47 @@ func (w *twin) expectEnd() {
 	}
 }
 
+func TestGroupChatReachesSilentOnesOnTheSamePort(t *testing.T) {
+	t.Parallel()
+	port, accept := listenTwin(t)
+	other, err := net.Listen("tcp", "127.0.0.2:"+port)
+	if err != nil {
+		t.Skip("this system has one loopback address: ", err)
+	}
+	t.Cleanup(func() { other.Close() })
+	alice := open(t, "tcpgroupchat", "0", "127.0.0.1:"+port, "127.0.0.2:"+port)
+	alice.say("Alice")
+	first, second := accept(), acceptTwin(t, other)
+	first.expectJoin(alice.port)
+	second.expectJoin(alice.port)
+	alice.shows("127.0.0.1:" + port + " joined the chat") // they are silent
+	alice.shows("127.0.0.2:" + port + " joined the chat")
+	thief := dialTwin(t, alice.port)
+	thief.say("<JOINS THE CHAT AT " + port + " AS thief>") // from ::1 or 127.0.0.1
+	thief.expectJoin(alice.port)
+	alice.shows("Twin (")
+	alice.say("Hello")
+	second.expect("Hello")
+}
+
+func TestGroupChatKeepsNoLongName(t *testing.T) {
+	t.Parallel()
+	alice := join(t, "tcpgroupchat", "Alice")
+	plain := dialTwin(t, alice.port)
+	long := strings.Repeat("é", 20_000)
+	if err := plain.Send(sockets.NewMessage("Hello", long).Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	alice.expect("\tHello")
+	plain.expectJoin(alice.port)
+	plain.Close()
+	for _, text := range []string{" joined the chat", " left the chat"} {
+		if line := alice.shows(text); !strings.HasPrefix(line, long[:2*64]+" (") {
+			t.Errorf("%.300s", line)
+		}
+	}
+}
+
 func dialTwin(t *testing.T, port string) *twin {
 	t.Helper()
 	client, err := sockets.Dial(t.Context(), "localhost:"+port, nil)
@@ -1324,14 +1365,19 @@ func listenTwin(t *testing.T) (port string, accept func() *twin) {
 	t.Cleanup(func() { listener.Close() })
 	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port), func() *twin {
 		t.Helper()
-		conn, err := listener.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := sockets.NewConnection(conn, nil)
-		t.Cleanup(func() { c.CloseNow() })
-		return &twin{c, t}
+		return acceptTwin(t, listener)
 	}
+}
+
+func acceptTwin(t *testing.T, listener net.Listener) *twin {
+	t.Helper()
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := sockets.NewConnection(conn, nil)
+	t.Cleanup(func() { c.CloseNow() })
+	return &twin{c, t}
 }
 
 func TestGroupChatShowsAPlainFirstMessage(t *testing.T) {

@@ -54,7 +54,8 @@
 // # What is still wrong with it
 //
 //   - Everyone is who they say they are: nobody checks. Who claims the identifier
-//     of another gets messages meant for that one.
+//     of another gets messages meant for that one, and so does who claims, on the
+//     same machine, the port of another that says nothing.
 //   - A plain program has no identifier: what it sends over two connections is
 //     shown twice. A participant that takes more than 2 seconds to say who it is
 //     on a second connection may get a message twice.
@@ -87,6 +88,8 @@ const (
 	patience = 2 * time.Second        // for an answer
 	shortest = 100 * time.Millisecond // pause before dialling again
 	longest  = 5 * time.Second
+
+	longestName = 64 // letters, where a name is kept
 )
 
 var (
@@ -103,10 +106,12 @@ var (
 // A link is a connection with another participant.
 type link struct {
 	*sockets.Connection
-	dialled        bool   // by this participant
-	met            func() // called when it is known who is at the other end
-	spoke          bool   // the other end said something
-	id, port, name string // of who is there
+	dialled bool   // by this participant
+	met     func() // called when it is known who is at the other end
+	spoke   bool   // the other end said something
+	id      string // of who is there
+	listens string // where who is there does, or where it sends from
+	name    string
 }
 
 func main() {
@@ -174,7 +179,7 @@ func main() {
 // returns why nobody gets it, if so.
 func sendAll(text string) (problem string) {
 	payload := sockets.NewMessage(text, username).Bytes()
-	reached := map[string]bool{} // identifiers, and the ports on which these listen
+	reached := map[string]bool{} // identifiers, and where these listen
 	problem = "No peer connected, message is lost"
 	mu.Lock()
 	defer mu.Unlock()
@@ -184,7 +189,7 @@ func sendAll(text string) (problem string) {
 		} else if err := sockets.SendAll(payload, l.Connection); err != nil {
 			problem = err.Error()
 		} else {
-			reached[l.id], reached[l.port] = true, true
+			reached[l.id], reached[l.listens] = true, true
 		}
 	}
 	if len(reached) > 0 {
@@ -263,10 +268,10 @@ func (l *link) join() {
 func (l *link) meet(message sockets.Message, spoke bool) bool {
 	join := joins.FindStringSubmatch(message.Text)
 	mu.Lock()
-	before := l.id
+	before := l.name
 	l.identify(spoke, message.Sender, join)
 	remove(l)
-	newcomer := l.id != before && l.id != me && find(l.id) == nil
+	newcomer := l.name != before && l.id != me && find(l.id) == nil
 	if l.id != me {
 		links = append(links, l)
 		slices.SortStableFunc(links, func(a, b *link) int { return cmp.Compare(a.rank(), b.rank()) })
@@ -292,17 +297,16 @@ func (l *link) meet(message sockets.Message, spoke bool) bool {
 
 // identify notes who is at the other end. A plain program's identifier is its
 // address. One that was dialled and is silent may be a participant in contact
-// over another link: all that is known of it is its port.
+// over another link: all that is known of it is where it listens.
 func (l *link) identify(spoke bool, sender string, join []string) {
 	address := l.RemoteAddress()
-	l.spoke, l.id, l.port, l.name = spoke, address.String(), address.String(), address.String()
+	l.spoke, l.id, l.listens = spoke, address.String(), address.String()
 	if join != nil {
-		l.id, l.port, l.name = join[2], ":"+join[1], net.JoinHostPort(address.Addr().String(), join[1])
-	} else if l.dialled && !spoke {
-		l.id = fmt.Sprintf(":%d", address.Port())
+		l.id, l.listens = join[2], net.JoinHostPort(address.Addr().String(), join[1])
 	}
+	l.name = l.listens
 	if sender != "" {
-		l.name = fmt.Sprintf("%s (%s)", sender, l.name)
+		l.name = fmt.Sprintf("%.*s (%s)", longestName, sender, l.name)
 	}
 }
 
@@ -323,7 +327,7 @@ func remove(l *link) {
 
 // find returns the best link with a participant, or nil.
 func find(id string) *link {
-	if i := slices.IndexFunc(links, func(l *link) bool { return l.id == id || l.port == id }); i >= 0 {
+	if i := slices.IndexFunc(links, func(l *link) bool { return l.id == id || l.listens == id }); i >= 0 {
 		return links[i]
 	}
 	return nil

@@ -2406,6 +2406,26 @@ func TestLentPayloads(t *testing.T) {
 	})
 }
 
+func TestNoLargePayloadIsLentAgain(t *testing.T) {
+	for first, again := range map[int]bool{1 << 20: false, 100 << 10: true} {
+		synctest.Test(t, func(t *testing.T) {
+			var told [][]byte
+			a, b := couple(sockets.Config{LendPayloads: true}, nil, func(event sockets.Event, payload []byte, _ *sockets.Connection, _ error) {
+				if event == sockets.EventMessage {
+					told = append(told, payload)
+				}
+			})
+			send(t, a, strings.Repeat("x", first))
+			send(t, a, strings.Repeat("y", 100<<10))
+			a.Close()
+			<-b.Done()
+			if got := unsafe.SliceData(told[0]) == unsafe.SliceData(told[1]); got != again {
+				t.Errorf("the memory of %d bytes is lent again: %v, want %v", first, got, again)
+			}
+		})
+	}
+}
+
 func TestAddressesOfAConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mapped := netip.MustParseAddrPort("[::ffff:10.0.0.1]:1234")

@@ -2113,15 +2113,21 @@ func TestAsyncPeerSurvivesTransientErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		var told, want []string
+		unreachable := 0
 		cfg := sockets.Config{
-			Logger:    slog.New(slog.NewTextHandler(&log, nil)),
-			PeerError: func(peer sockets.Address, err error) { t.Errorf("PeerError is told %v of %v", err, peer) },
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			PeerError: func(peer sockets.Address, err error) {
+				if unreachable++; !errors.Is(err, sockets.ErrPeerUnreachable) {
+					t.Errorf("PeerError is told %v of %v", err, peer)
+				}
+			},
 		}
 		p, box := newOffice().async(t, cfg, func(payload []byte, _ sockets.Address) { told = append(told, string(payload)) })
 		for round := range 10 {
 			for i := range 50 {
 				box.arrive(letter{err: systemErrors[i%len(systemErrors)]})
 			}
+			box.arrive(letter{from: clothed(netip.MustParseAddrPort("192.0.2.1:1")), err: sockets.ErrPeerUnreachable})
 			want = append(want, strconv.Itoa(round))
 			box.from("192.0.2.9:9", want[round])
 		}
@@ -2131,8 +2137,8 @@ func TestAsyncPeerSurvivesTransientErrors(t *testing.T) {
 		}
 		p.Close()
 		<-p.Done()
-		if log.Len() > 0 {
-			t.Errorf("logged: %s", log.String())
+		if log.Len() > 0 || unreachable != 10 {
+			t.Errorf("PeerError is told %d times, want 10; logged: %s", unreachable, log.String())
 		}
 	})
 }

@@ -144,3 +144,20 @@ func TestACacheGivesNothingTwice(t *testing.T) {
 	}
 	group.Wait()
 }
+
+func TestACacheKeepsAsManyAsItShould(t *testing.T) {
+	made := 0
+	cache := page.Cache[[64]byte]{New: func() *[64]byte { made++; return new([64]byte) }, Keep: 3}
+	for range 10 {
+		cache.Put(new([64]byte))
+	}
+	runtime.GC()
+	runtime.GC() // a sync.Pool keeps nothing through two
+	made = 0
+	for range 10 {
+		cache.Get()
+	}
+	if made != 7 {
+		t.Errorf("%d of 10 were made anew, want 7", made)
+	}
+}

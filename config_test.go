@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"reflect"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,6 +46,46 @@ func TestConfigDefaults(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("withDefaults of the zero Config: -want +got\n%s", diff)
+	}
+}
+
+// Whatever a stranger can make grow stands in a row of SECURITY.md, with its
+// bound and the field that sets it.
+func TestSecurityNamesFieldsAndTheirDefaults(t *testing.T) {
+	text, err := os.ReadFile("SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds := make(map[string]string) // all that is said of a field
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 6 {
+			continue
+		}
+		for _, field := range regexp.MustCompile("`(?:sockets\\.Config\\.)?([A-Z]\\w+)`").FindAllStringSubmatch(cells[4], -1) {
+			bounds[field[1]] += cells[3]
+		}
+	}
+	defaults := reflect.ValueOf(sockets.WithDefaults(new(sockets.Config)))
+	for _, test := range []struct {
+		field string
+		value any
+		said  string
+	}{
+		{"HandshakeTimeout", 5 * time.Second, "5 s"},
+		{"FrameTimeout", 30 * time.Second, "30 s"},
+		{"SendTimeout", 60 * time.Second, "60 s"},
+		{"CloseTimeout", 3 * time.Second, "3 s"},
+		{"IdleTimeout", time.Duration(0), "time: none"},
+		{"MaxMessage", 0, "1 MiB a message"},
+		{"MaxConnections", 1024, "1,024"},
+		{"MaxConnectionsPerIP", 0, "none"},
+		{"MaxQueue", 4 << 20, "4 MiB a connection"},
+		{"MaxPeers", 1024, "1,024"},
+	} {
+		if got := defaults.FieldByName(test.field).Interface(); got != test.value || !strings.Contains(bounds[test.field], test.said) {
+			t.Errorf("the default of %s is %v, and SECURITY.md says:%s", test.field, got, bounds[test.field])
+		}
 	}
 }
 

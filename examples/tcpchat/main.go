@@ -61,7 +61,8 @@
 //
 // # What is still wrong with it
 //
-//   - It is for two: the exercise, tcpgroupchat, is for many.
+//   - It is for two: the exercise, tcpgroupchat, is for many. So who connects, and
+//     says nothing, keeps everybody else out.
 //   - Without -secure, nobody checks who anybody is. With it, whoever comes first
 //     gets a name: fingerprints that nobody compares prove nothing.
 //   - When the other end does not read, typing waits too, for a minute at most.

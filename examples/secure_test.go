@@ -348,7 +348,7 @@ func TestTCPChatSecureTrustsOnFirstUse(t *testing.T) {
 	}
 	alice.signal(os.Interrupt)
 	alice.exits(0)
-	if list := here.read("alice.known"); list != here.identity("bob").String()+"\n"+here.identity("carol").String()+"\n" {
+	if list := here.read("alice.known"); list != here.identity("bob").String()+" first-use\n"+here.identity("carol").String()+" first-use\n" {
 		t.Errorf("alice knows:\n%s", list)
 	}
 	again, _ := here.startTCPChat("alice")

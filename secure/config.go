@@ -19,8 +19,8 @@ type Config struct {
 	// FirstUse accepts and pins keys of streams that are not known, as long as they
 	// contradict nothing that is: a client pins the key of the server that it
 	// names, NAME@HOST:PORT, and a server that of a client by the name that the
-	// client gives itself. If false, only known keys are accepted; for datagrams
-	// always.
+	// client gives itself. Datagrams with such a key are dropped, [ErrFirstUse]. If
+	// false, only known keys are accepted.
 	FirstUse bool
 
 	// MaxLearnt bounds the keys that servers of this network pin by first use. If

@@ -118,6 +118,9 @@ func (g *gate) screen(from netip.AddrPort, b []byte) (header, outcome) {
 	if _, ok := g.known.ByKey(h.key); !ok {
 		return h, unknownKey
 	}
+	if !g.known.has(h.key, true) {
+		return h, onlyLearnt
+	}
 	return h, delivered
 }
 

@@ -66,7 +66,7 @@ var identities sync.Map
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, now: time.Unix(1e9, 0), known: newKnownPeers(""), ends: make(map[netip.AddrPort]*end)}
 	for _, name := range []string{"alice", "bob", "carol"} {
-		w.known.put(identityOf(name).self())
+		w.known.put(identityOf(name).self(), true)
 	}
 	w.start("alice", aliceAt, Config{})
 	w.start("bob", bobAt, Config{})
@@ -151,7 +151,7 @@ func (e *end) change(do func()) string {
 	after := e.network.stats.load()
 	var changes []string
 	for i, name := range []string{"signed", "delivered", "held", "challenged", "answered", "confirmed",
-		"malformed", "otherGroup", "ownKey", "notExpected", "unknownKey", "addressTaken", "replayed", "stale", "tooMany", "badSignature", "badSeal"} {
+		"malformed", "otherGroup", "ownKey", "notExpected", "unknownKey", "onlyLearnt", "addressTaken", "replayed", "stale", "tooMany", "badSignature", "badSeal"} {
 		if n := after[i] - before[i]; n != 0 {
 			changes = append(changes, fmt.Sprintf("%s %d", name, n))
 		}

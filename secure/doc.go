@@ -33,6 +33,8 @@
 // name that a client gives itself. Whoever is there first gets the name; from
 // then on nobody else does. Who wants to be sure compares the
 // [PublicKey.Fingerprint] by telephone. It is the one that ssh-keygen -l shows.
+// Such a line ends with first-use, until somebody has done that and deletes the
+// word.
 //
 // One's own key is never a peer: whoever has it proves to be oneself, and nobody
 // else. Two machines with copies of one identity refuse each other.
@@ -106,9 +108,11 @@
 // 65,385. [sockets.Peer.SendAll] signs once for all peers: it is the same
 // datagram for each.
 //
-// What arrives is dropped without a word unless the key is one of Config.Known:
-// pinned before, and never by first use, as anybody can send a datagram. Nobody
-// else is answered, nor learnt as a peer. [Network.PeerAt] tells whose datagram it
+// What arrives is dropped without a word unless the key is one of Config.Known,
+// and not by first use alone, as anybody can be first: a stranger whose stream was
+// believed sends no datagram that is, neither now nor after a restart, before the
+// word first-use is deleted from the line, or the peer added by [KnownPeers.Add].
+// Nobody else is answered, nor learnt as a peer. [Network.PeerAt] tells whose datagram it
 // was, by its address:
 //
 //	callback := func(payload []byte, sender sockets.Address) {

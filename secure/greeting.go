@@ -141,7 +141,7 @@ func (v *streams) pin(ctx context.Context, peer KnownPeer, server bool) error {
 	if server && v.learnt >= v.cfg.MaxLearnt {
 		return fmt.Errorf("%w: %d were, and that is the limit (Config.MaxLearnt)", ErrTooManyLearnt, v.learnt)
 	}
-	if err := v.cfg.Known.Add(peer); err != nil {
+	if err := v.cfg.Known.add(peer, false); err != nil {
 		return cmp.Or(v.cfg.Known.conflict(peer), fmt.Errorf("%w: %v", ErrNotSaved, err))
 	}
 	if server {

@@ -67,9 +67,10 @@ type KnownPeers struct {
 	path   string        // "": in memory only
 	adding chan struct{} // one slot; holding it is the right to add
 
-	mu     sync.RWMutex // guards what follows
-	byKey  map[PublicKey]KnownPeer
-	byName map[string]KnownPeer
+	mu      sync.RWMutex // guards what follows
+	byKey   map[PublicKey]KnownPeer
+	byName  map[string]KnownPeer
+	checked map[PublicKey]bool // those not known by first use alone
 }
 
 // NewKnownPeers returns peers that are known as long as the program runs. The
@@ -86,16 +87,18 @@ func NewKnownPeers(peers ...KnownPeer) (*KnownPeers, error) {
 
 func newKnownPeers(path string) *KnownPeers {
 	return &KnownPeers{
-		path:   path,
-		adding: make(chan struct{}, 1),
-		byKey:  make(map[PublicKey]KnownPeer),
-		byName: make(map[string]KnownPeer),
+		path:    path,
+		adding:  make(chan struct{}, 1),
+		byKey:   make(map[PublicKey]KnownPeer),
+		byName:  make(map[string]KnownPeer),
+		checked: make(map[PublicKey]bool),
 	}
 }
 
 const (
 	maxKnownFile = 16 << 20 // bytes
 	maxKnownLine = 4096
+	firstUse     = "first-use" // in the comment of who was learnt so
 
 	byteOrderMark = "\ufeff" // some editors begin a file by it
 )
@@ -105,7 +108,9 @@ const (
 //	NAME ssh-ed25519 AAAA… comment
 //
 // Empty lines, and those that begin with #, are skipped. If there is no such
-// file, nobody is known, and [KnownPeers.Add] makes it. A line that means
+// file, nobody is known, and [KnownPeers.Add] makes it. Who was learnt by first
+// use has the comment first-use: no datagram of theirs is heard until somebody has
+// compared the fingerprint, and deleted that word. A line that means
 // nothing or contradicts another one is an error that tells which, and so is a
 // line over 4,096 bytes or a file over 16 MiB. On Unix it refuses a file that
 // others than its owner may write.
@@ -157,7 +162,7 @@ func (k *KnownPeers) read(file io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", k.path, number, err)
 		}
-		k.put(peer)
+		k.put(peer, !slices.Contains(strings.Fields(line)[3:], firstUse))
 	}
 	switch err := lines.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
@@ -183,7 +188,8 @@ func parseKnownPeer(line string) (KnownPeer, error) {
 }
 
 // Add pins a name to a key, in the file too, where it is on disk by then. Adding
-// a peer again does nothing. A name that has another key gives [ErrKeyChanged],
+// a peer again does nothing, unless it was learnt by first use: from then on its
+// datagrams are heard, too. A name that has another key gives [ErrKeyChanged],
 // and a key that has another name [ErrNotExpected]: to change what is pinned,
 // edit the file, and restart the programs that use it.
 //
@@ -192,7 +198,10 @@ func parseKnownPeer(line string) (KnownPeer, error) {
 // what contradicts itself, one fails, or both; for that moment both may be in the
 // file, which then does not load, and stays so if the machine crashes. An Add that
 // fails may leave a comment in the file.
-func (k *KnownPeers) Add(peer KnownPeer) error {
+func (k *KnownPeers) Add(peer KnownPeer) error { return k.add(peer, true) }
+
+// add is Add, or learns a peer by first use, which is not checked.
+func (k *KnownPeers) add(peer KnownPeer, checked bool) error {
 	if err := CheckName(peer.Name); err != nil {
 		return err
 	}
@@ -201,15 +210,15 @@ func (k *KnownPeers) Add(peer KnownPeer) error {
 	if err := k.conflict(peer); err != nil {
 		return err
 	}
-	if _, ok := k.ByKey(peer.Key); ok {
+	if k.has(peer.Key, checked) {
 		return nil
 	}
 	if k.path != "" {
-		if err := k.save(peer); err != nil {
+		if err := k.save(peer, checked); err != nil {
 			return cmp.Or(k.conflict(peer), fmt.Errorf("secure: %s cannot be saved as a known peer: %w", peer.Name, err))
 		}
 	}
-	k.put(peer)
+	k.put(peer, checked)
 	return nil
 }
 
@@ -224,11 +233,22 @@ func (k *KnownPeers) conflict(peer KnownPeer) error {
 	return nil
 }
 
-func (k *KnownPeers) put(peer KnownPeer) {
+func (k *KnownPeers) put(peer KnownPeer, checked bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.byKey[peer.Key] = peer
 	k.byName[peer.Name] = peer
+	if checked {
+		k.checked[peer.Key] = true
+	}
+}
+
+// has reports whether a key is known and, where that counts, checked.
+func (k *KnownPeers) has(key PublicKey, checked bool) bool {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	_, ok := k.byKey[key]
+	return ok && (!checked || k.checked[key])
 }
 
 // ByKey returns the peer that has this key.
@@ -263,13 +283,16 @@ func (k *KnownPeers) All() []KnownPeer {
 // touches another line, and half a line does no harm: the line is a comment until
 // it is on disk. Then its first byte makes it count, unless what others wrote at
 // the same time contradicts it.
-func (k *KnownPeers) save(peer KnownPeer) error {
+func (k *KnownPeers) save(peer KnownPeer, checked bool) error {
 	text, err := k.reread()
-	if _, ok := k.ByKey(peer.Key); ok || err != nil || k.conflict(peer) != nil {
+	if k.has(peer.Key, checked) || err != nil || k.conflict(peer) != nil {
 		return cmp.Or(err, k.conflict(peer))
 	}
-	line := peer.String() + "\n"
-	draft := "\n#" + line[1:]
+	line := peer.String()
+	if !checked {
+		line += " " + firstUse
+	}
+	draft := "\n#" + line[1:] + "\n"
 	if len(text)+len(draft) > maxKnownFile {
 		return fmt.Errorf("%s would be longer than 16 MiB", k.path)
 	}
@@ -311,7 +334,7 @@ func (k *KnownPeers) reread() ([]byte, error) {
 	}
 	for _, peer := range there.All() {
 		if k.conflict(peer) == nil {
-			k.put(peer)
+			k.put(peer, there.has(peer.Key, true))
 		}
 	}
 	return text, nil

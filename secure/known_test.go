@@ -232,6 +232,65 @@ func TestContradictionsAddedAtOnce(t *testing.T) {
 	}
 }
 
+// Who was learnt by first use is not checked, whichever program learnt it and
+// however often that is loaded, until a line says so without the word.
+func TestFirstUseIsNotedInTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "known_peers")
+	here, there := loadKnown(t, path), loadKnown(t, path)
+	alice, bob := knownPeer("alice", 1), knownPeer("bob", 2)
+	if err := errors.Join(secure.Learn(there, alice), secure.Learn(there, alice), here.Add(bob)); err != nil {
+		t.Fatal(err)
+	}
+	note := fmt.Sprintf("%v first-use\n%v\n", alice, bob)
+	if got := readFile(t, path); got != note {
+		t.Errorf("the file is %q, want %q", got, note)
+	}
+	for who, known := range map[string]*secure.KnownPeers{"who learnt": there, "who sees": here, "who loads": loadKnown(t, path)} {
+		if peer, ok := known.ByName("alice"); !ok || peer != alice || secure.IsChecked(known, alice.Key) {
+			t.Errorf("%s: %v, %v, and it is checked: %v", who, peer, ok, secure.IsChecked(known, alice.Key))
+		}
+	}
+	for range 2 {
+		if err := here.Add(alice); err != nil || !secure.IsChecked(here, alice.Key) {
+			t.Errorf("Add = %v, and it is checked: %v", err, secure.IsChecked(here, alice.Key))
+		}
+	}
+	if got, want := readFile(t, path), note+alice.String()+"\n"; got != want {
+		t.Errorf("the file is %q, want %q", got, want)
+	}
+	if err := secure.Learn(there, bob); err != nil || !secure.IsChecked(there, alice.Key) || !secure.IsChecked(there, bob.Key) {
+		t.Errorf("what another program checked is not seen, or forgotten: %v", err)
+	}
+}
+
+func TestFirstUseIsAWordOfTheComment(t *testing.T) {
+	alice := knownPeer("alice", 1)
+	for text, checked := range map[string]bool{
+		alice.String():                                        true,
+		alice.String() + " first-used":                        true,
+		alice.String() + "\tfirst-use\r\n":                    false,
+		alice.String() + " alice@laptop first-use":            false,
+		alice.String() + " first-use alice@laptop":            false,
+		alice.String() + " first-use\n" + alice.String():      true,
+		alice.String() + "\n" + alice.String() + " first-use": true,
+		knownPeer("first-use", 1).String():                    true,
+	} {
+		known, err := secure.ReadKnownPeers(strings.NewReader(text))
+		if err != nil || secure.IsChecked(known, alice.Key) != checked {
+			t.Errorf("%q: %v, and it is checked: %v", text, err, !checked)
+		}
+	}
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // What a program left that crashed, or had no more room, is a comment.
 func TestAddGoesOnAfterHalfALine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "known_peers")

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -248,6 +249,62 @@ func TestStrangersAreNotHeardNorLearnt(t *testing.T) {
 			"10.0.0.5:8080 true secure: the datagram is not one of this protocol 2",
 		)
 		if got := s.networks[0].Stats(); got != (secure.Stats{UnknownKey: 10, Malformed: 1}) {
+			t.Errorf("Stats = %+v", got)
+		}
+	})
+}
+
+// A stranger whose stream was believed on first use is still one whose datagrams
+// are not, also once the list is loaded again: until somebody adds it.
+func TestDatagramsAreNotBelievedOnFirstUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1)
+		path := filepath.Join(t.TempDir(), "known_peers")
+		if err := loadKnown(t, path).Add(peerOf(alice)); err != nil {
+			t.Fatal(err)
+		}
+		friend, _ := listen(t, secure.Over(n.Host("alice"), alice, know(t, peerOf(bob))))
+		mallorys := secure.Over(n.Host("mallory"), mallory, know(t, peerOf(bob)))
+		stranger, _ := listen(t, mallorys)
+		var refused inbox
+		firstUse := secure.Config{Identity: bob, FirstUse: true, Refused: func(r secure.Refusal) { refused.add(r.Err.Error()) }}
+		start := func(name string) (bobs *secure.Network, hears func(lines ...string)) {
+			host, cfg := n.Host(name), firstUse
+			cfg.Known = loadKnown(t, path)
+			bobs = cfg.Over(host)
+			_, in := listen(t, bobs)
+			return bobs, func(lines ...string) {
+				t.Helper()
+				friend.Send([]byte("hello"), host.AddrPort(8080))
+				synctest.Wait()
+				stranger.Send([]byte("hello"), host.AddrPort(8080))
+				in.want(t, lines...)
+			}
+		}
+		bobs, hears := start("bob")
+		hears("alice: hello")
+		refused.want(t, secure.ErrUnknownKey.Error())
+		serveOver(t, bobs, ":8080")
+		conn, err := mallorys.DialContext(t.Context(), "tcp", "bob:8080")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		hears("alice: hello")
+		refused.want(t, secure.ErrFirstUse.Error())
+		if _, err := bobs.DialContext(t.Context(), "udp", "mallory@mallory:8080"); !errors.Is(err, secure.ErrFirstUse) {
+			t.Errorf("DialContext = %v, want %v", err, secure.ErrFirstUse)
+		}
+		_, hears = start("bob2")
+		hears("alice: hello")
+		refused.want(t, secure.ErrFirstUse.Error())
+		if err := loadKnown(t, path).Add(peerOf(mallory)); err != nil {
+			t.Fatal(err)
+		}
+		_, hears = start("bob3")
+		hears("alice: hello", "mallory: hello")
+		refused.want(t)
+		if got := bobs.Stats(); got.UnknownKey != 1 || got.FirstUse != 1 {
 			t.Errorf("Stats = %+v", got)
 		}
 	})

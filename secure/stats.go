@@ -8,6 +8,7 @@ import (
 // Why a datagram was dropped. The Err of a [Refusal] is one of these, or
 // [ErrUnknownKey], [ErrOwnKey] or [ErrNotExpected].
 var (
+	ErrFirstUse     = errors.New("secure: the key is known by first use only, which does not count for datagrams: compare its fingerprint, then delete first-use from its line, or Add it")
 	ErrMalformed    = errors.New("secure: the datagram is not one of this protocol")
 	ErrOtherGroup   = errors.New("secure: the datagram is of another group")
 	ErrBadSignature = errors.New("secure: the signature of the datagram is wrong")
@@ -33,6 +34,7 @@ type Stats struct {
 	OwnKey       uint64 // with the key of this end: its own ones, come back
 	NotExpected  uint64 // of somebody else than the connection was dialled for
 	UnknownKey   uint64 // with a key that is not known
+	FirstUse     uint64 // with a key that is known by first use only
 	AddressTaken uint64 // from an address that belongs to somebody else
 	Replayed     uint64 // come before, or too old
 	Stale        uint64 // challenges and answers that are none of now
@@ -57,6 +59,7 @@ const (
 	ownKey
 	notExpected
 	unknownKey
+	onlyLearnt
 	addressTaken
 	replayed
 	stale
@@ -68,8 +71,8 @@ const (
 
 // drops are the errors of the outcomes from malformed on.
 var drops = [...]error{
-	ErrMalformed, ErrOtherGroup, ErrOwnKey, ErrNotExpected, ErrUnknownKey, ErrAddressTaken,
-	ErrReplayed, ErrStale, ErrTooMany, ErrBadSignature, ErrBadSeal,
+	ErrMalformed, ErrOtherGroup, ErrOwnKey, ErrNotExpected, ErrUnknownKey, ErrFirstUse,
+	ErrAddressTaken, ErrReplayed, ErrStale, ErrTooMany, ErrBadSignature, ErrBadSeal,
 }
 
 type counters [outcomes]atomic.Uint64
@@ -89,6 +92,7 @@ func (n *Network) Stats() Stats {
 		OwnKey:       count(ownKey),
 		NotExpected:  count(notExpected),
 		UnknownKey:   count(unknownKey),
+		FirstUse:     count(onlyLearnt),
 		AddressTaken: count(addressTaken),
 		Replayed:     count(replayed),
 		Stale:        count(stale),

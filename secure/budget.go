@@ -4,11 +4,13 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"time"
+
+	"github.com/seed287501ae/sockets/internal/endpoint"
 )
 
 // Signatures that are verified in a second, at most.
 const (
-	perSource = 1000 // from one IP address, or on one route that is confirmed
+	perSource = 1000 // from one IPv4 address or /64 of IPv6, or on one route that is confirmed
 	perCrowd  = 2000 // from all others together
 	perReply  = 1000 // of challenges that name the session, and as many of answers that bring the nonce
 )
@@ -31,10 +33,10 @@ func newBudget(now time.Time) *budget {
 	return &budget{opened: now, seed: maphash.MakeSeed()}
 }
 
-// allow reports whether one more signature from a source may be verified.
-func (b *budget) allow(now time.Time, source netip.Addr) bool {
+// allow reports whether one more signature from an address may be verified.
+func (b *budget) allow(now time.Time, from netip.Addr) bool {
 	age := now.Sub(b.opened)
-	own := &b.sources[maphash.Comparable(b.seed, source)%sourceBuckets]
+	own := &b.sources[maphash.String(b.seed, endpoint.Site(from))%sourceBuckets]
 	return own.take(age, perSource) && b.crowd.take(age, perCrowd)
 }
 

@@ -22,7 +22,7 @@ func TestBoundsAreThoseThatAreDocumented(t *testing.T) {
 	}
 	text = strings.Join(strings.Fields(text), " ")
 	for _, bound := range []string{
-		fmt.Sprintf("address that is not confirmed %d a second", perSource),
+		fmt.Sprintf("address or /64 of IPv6 %d a second that is not confirmed", perSource),
 		fmt.Sprintf("such addresses together %d a second", perCrowd),
 		fmt.Sprintf("on one confirmed route %d a second", perSource),
 		fmt.Sprintf("buckets that count them %d", sourceBuckets),

@@ -526,6 +526,33 @@ func TestMillionForgedSources(t *testing.T) {
 	t.Logf("%d in %v", sources, time.Since(start))
 }
 
+// A source is an IPv4 address, or a /64 of IPv6: other ports, and other addresses
+// there, have no budget of their own.
+func TestForgeriesOfOneSourceShareItsBudget(t *testing.T) {
+	if underRace {
+		t.Skip("it verifies thousands of signatures, on one goroutine")
+	}
+	forged := signedAs(identityOf("eve"), header{kind: kindData, mark: groupOf(""), key: identityOf("alice").public, session: 7, number: 1})
+	for name, source := range map[string]func(i int) netip.Addr{
+		"IPv4": func(int) netip.Addr { return malloryAt.Addr() },
+		"IPv6": func(i int) netip.Addr {
+			ip := netip.MustParseAddr("2001:db8::").As16()
+			binary.BigEndian.PutUint64(ip[8:], uint64(i)<<32)
+			return netip.AddrFrom16(ip)
+		},
+	} {
+		w := newWorld(t)
+		want := fmt.Sprintf("[tooMany %d badSignature %d]", perSource/2, perSource)
+		if got := w.ends[bobAt].change(func() {
+			for i := range perSource + perSource/2 {
+				w.give(bobAt, netip.AddrPortFrom(source(i), uint16(1000+i)), forged)
+			}
+		}); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
 // Replays of a recording, from forged sources, fill what is held only so far,
 // and do not keep alice out.
 func TestFloodOfReplaysKeepsNobodyOut(t *testing.T) {

@@ -231,7 +231,8 @@
 //
 // For each datagram socket:
 //
-//	signatures verified from one IP address that is not confirmed   1,000 a second
+//	signatures verified from one IPv4 address or /64 of IPv6        1,000 a second
+//	that is not confirmed
 //	signatures verified from all such addresses together            2,000 a second
 //	signatures verified in vain on one confirmed route              1,000 a second
 //	challenges verified that name the socket's session              1,000 a second

@@ -145,6 +145,40 @@ func shakeAs(change func(*tls.Config)) func(*testing.T, net.Conn) {
 	}
 }
 
+// A counter is a cache that counts the sessions it could resume.
+type counter int
+
+func (c *counter) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
+
+func (c *counter) Put(_ string, session *tls.ClientSessionState) {
+	if session != nil {
+		*c++
+	}
+}
+
+// A client that would like to resume its session gets no ticket for that.
+func TestNoSessionIsResumed(t *testing.T) {
+	bubble(t, func(t *testing.T, host *simnet.Host) {
+		address := serveOne(t, secure.Over(host, bob, know(t, peerOf(alice))), func(conn net.Conn) { io.WriteString(conn, "hello") })
+		conn, err := host.DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		var tickets counter
+		cfg := secure.TLSConfig(alice)
+		cfg.SessionTicketsDisabled, cfg.ClientSessionCache, cfg.ServerName = false, &tickets, "bob"
+		client := tls.Client(conn, cfg)
+		client.Write([]byte{0})
+		if got, err := io.ReadAll(client); string(got) != "\x00hello" || err != nil {
+			t.Errorf("ReadAll = %q, %v", got, err)
+		}
+		if tickets > 0 {
+			t.Errorf("the server gave %d tickets", tickets)
+		}
+	})
+}
+
 // flood sends a handshake message without an end, in small records.
 func flood(conn net.Conn) {
 	record := append([]byte{0x16, 0x03, 0x01, 0x04, 0x00}, make([]byte, 1024)...)

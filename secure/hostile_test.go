@@ -145,6 +145,39 @@ func shakeAs(change func(*tls.Config)) func(*testing.T, net.Conn) {
 	}
 }
 
+// Of a certificate only the key counts: this one of alice's has expired, bears
+// another name, and is signed by mallory.
+func TestNamesDatesAndAuthoritiesPlayNoPart(t *testing.T) {
+	bubble(t, func(t *testing.T, host *simnet.Host) {
+		address := serveOne(t, secure.Over(host, bob, know(t, peerOf(alice))), func(conn net.Conn) {
+			if err := conn.(handshaker).HandshakeContext(t.Context()); err != nil {
+				t.Errorf("HandshakeContext = %v", err)
+			}
+			if peer, ok := secure.PeerOf(conn); !ok || peer != peerOf(alice) {
+				t.Errorf("PeerOf = %v, %v, want %v", peer, ok, alice)
+			}
+		})
+		conn, err := host.DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		key, authority := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, 32))
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mallory"}, NotAfter: time.Unix(1, 0)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), authority)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := secure.TLSConfig(alice)
+		cfg.Certificates = []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}
+		client := tls.Client(conn, cfg)
+		client.Write([]byte{0})
+		if got, err := io.ReadAll(client); string(got) != "\x00" || err != nil {
+			t.Errorf("ReadAll = %q, %v, want a welcome", got, err)
+		}
+	})
+}
+
 // A counter is a cache that counts the sessions it could resume.
 type counter int
 

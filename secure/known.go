@@ -293,12 +293,12 @@ func (k *KnownPeers) save(peer KnownPeer, checked bool) error {
 		line += " " + firstUse
 	}
 	draft := "\n#" + line[1:] + "\n"
-	if len(text)+len(draft) > maxKnownFile {
-		return fmt.Errorf("%s would be longer than 16 MiB", k.path)
-	}
 	added := draft
 	if len(text) == 0 || text[len(text)-1] == '\n' {
 		added = draft[1:]
+	}
+	if len(text)+len(added) > maxKnownFile {
+		return fmt.Errorf("%s would be longer than 16 MiB", k.path)
 	}
 	file, err := os.OpenFile(k.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {

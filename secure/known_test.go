@@ -353,6 +353,29 @@ func TestAddThatCannotSavePinsNobody(t *testing.T) {
 	}
 }
 
+// A line that fits to the byte is added, and one more would make a file that does
+// not load.
+func TestAddKeepsTheFileWithinItsLimit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "known_peers")
+	alice := knownPeer("alice", 1)
+	comment := strings.Repeat("#", 4095) + "\n"
+	full := strings.Repeat(comment, 16<<20/len(comment))
+	full = full[len(alice.String())+1:]
+	if err := os.WriteFile(path, []byte(full), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	known := loadKnown(t, path)
+	if err := known.Add(alice); err != nil {
+		t.Fatal(err)
+	}
+	if err := known.Add(knownPeer("bob", 2)); err == nil || !strings.Contains(err.Error(), "would be longer than 16 MiB") {
+		t.Errorf("Add = %v", err)
+	}
+	if got, want := loadKnown(t, path).All(), []secure.KnownPeer{alice}; !slices.Equal(got, want) {
+		t.Errorf("in the file: %v, want %v", got, want)
+	}
+}
+
 func TestAddFromManyGoroutines(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "known_peers")
 	known, err := secure.LoadKnownPeers(path)

@@ -131,6 +131,20 @@ func TestStrangersCostNothing(t *testing.T) {
 	}
 }
 
+// Close gives up the routes of a socket, so that addresses which nobody needs
+// longer than Config.Hold are forgotten.
+func TestCloseGivesUpItsRoutes(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(aliceAt, bobAt)
+	bob := w.ends[bobAt]
+	c := newPacketConn(nowhere{}, bob.network)
+	c.gate = bob.gate
+	c.Close()
+	if place := bob.network.packets.places[aliceAt]; place.routes != 0 || len(bob.peers)+len(bob.routes) > 0 {
+		t.Errorf("after Close there are %d routes at the address of alice, %d peers and %d routes", place.routes, len(bob.peers), len(bob.routes))
+	}
+}
+
 // What a read beneath returns while Close runs is dropped: nothing is learnt any
 // more.
 func TestDatagramAfterCloseIsDropped(t *testing.T) {

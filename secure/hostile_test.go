@@ -113,6 +113,9 @@ func TestServerIsNotImpressed(t *testing.T) {
 					if err == nil || !strings.Contains(err.Error(), test.problem) {
 						t.Errorf("HandshakeContext = %v, want an error that says %s", err, test.problem)
 					}
+					if _, err := conn.(unwrapper).NetConn().Write(nil); !errors.Is(err, net.ErrClosed) {
+						t.Errorf("Write to what is beneath = %v, want %v", err, net.ErrClosed)
+					}
 					if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
 						t.Errorf("Read = %d, %v", n, err)
 					}

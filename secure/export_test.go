@@ -2,6 +2,7 @@ package secure
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
@@ -54,6 +55,16 @@ func Accept(conn net.Conn) { conn.(*raw).accepted = true }
 func SavingHangs(n *Network) (release func()) {
 	n.streams.pinning <- struct{}{}
 	return func() { <-n.streams.pinning }
+}
+
+// AfterGreeting makes a stream do something just before its handshake succeeds.
+func AfterGreeting(conn net.Conn, do func()) {
+	s := conn.(*stream)
+	greet := s.greet
+	s.greet = func(ctx context.Context, c *tls.Conn) (KnownPeer, error) {
+		defer do()
+		return greet(ctx, c)
+	}
 }
 
 // WithoutLinks makes a file system have no hard links.

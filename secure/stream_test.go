@@ -379,6 +379,33 @@ func TestHandshakeOfTheFirstReadOrWrite(t *testing.T) {
 	})
 }
 
+// Who has no more time when the other end has just accepted gets the error of the
+// context, and no stream that it has closed.
+func TestHandshakeThatEndsWithItsTimeHasFailed(t *testing.T) {
+	bubble(t, func(t *testing.T, host *simnet.Host) {
+		address := serveOne(t, secure.Over(host, bob, know(t, peerOf(alice))), func(conn net.Conn) {
+			ctx, cancel := context.WithCancel(context.Background())
+			secure.AfterGreeting(conn, cancel)
+			for range 2 {
+				if err := conn.(handshaker).HandshakeContext(ctx); !errors.Is(err, context.Canceled) {
+					t.Errorf("HandshakeContext = %v, want %v", err, context.Canceled)
+				}
+			}
+			if peer, ok := secure.PeerOf(conn); ok {
+				t.Errorf("PeerOf = %v, true", peer)
+			}
+		})
+		conn, err := secure.Over(host, alice, know(t, peerOf(bob))).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.ReadAll(conn); len(n) > 0 || !errors.Is(err, secure.ErrTruncated) {
+			t.Errorf("ReadAll = %q, %v, want %v", n, err, secure.ErrTruncated)
+		}
+		conn.Close()
+	})
+}
+
 func TestLazyHandshakeGivesUp(t *testing.T) {
 	bubble(t, func(t *testing.T, host *simnet.Host) {
 		_, conn := accepted(t, host, secure.Over(host, bob, nil))

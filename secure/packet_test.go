@@ -1,6 +1,7 @@
 package secure_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -345,6 +347,62 @@ func TestWhoOnlySendsIsHeardOnceItReads(t *testing.T) {
 			toBob.want(t, "alice: 3")
 		})
 	}
+}
+
+// A crowded socket has no room for what is sent.
+type crowded struct {
+	net.PacketConn
+	t     *testing.T
+	tried atomic.Int32
+}
+
+func (c *crowded) WriteTo([]byte, net.Addr) (int, error) {
+	c.t.Error("a reply waits for room, and reading waits for it")
+	return 0, sockets.ErrSlow
+}
+
+func (c *crowded) TryWriteTo([]byte, net.Addr) (int, error) {
+	c.tried.Add(1)
+	return 0, sockets.ErrSlow
+}
+
+// crowd is a network whose sockets are crowded.
+type crowd struct {
+	sockets.Network
+	t    *testing.T
+	last *crowded
+}
+
+func (n *crowd) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	conn, err := n.Network.ListenPacket(ctx, network, address)
+	n.last = &crowded{PacketConn: conn, t: n.t}
+	return n.last, err
+}
+
+// A challenge for which there is no room is dropped: reading goes on.
+func TestRepliesDoNotWaitForRoom(t *testing.T) {
+	onStage(t, secure.Config{}, func(t *testing.T, s *stage) {
+		base := &crowd{Network: s.hosts[1], t: t}
+		_, toBob := listen(t, s.over(1, base, secure.Config{}))
+		alice, _ := listen(t, s.networks[0])
+		alice.Send([]byte("hello"), s.hosts[1].AddrPort(8080))
+		toBob.want(t)
+		if n := base.last.tried.Load(); n != 1 {
+			t.Errorf("%d challenges were tried to be sent, want 1", n)
+		}
+	})
+}
+
+// The caller may use the slice of a group's key for something else.
+func TestGroupKeyIsCopied(t *testing.T) {
+	cfg := secure.Config{GroupKey: make([]byte, 32)}
+	onStage(t, cfg, func(t *testing.T, s *stage) {
+		cfg.GroupKey[0] = 1
+		alice, _ := listen(t, s.networks[0])
+		_, toBob := listen(t, s.over(1, s.Host(), secure.Config{GroupKey: make([]byte, 32)}), "10.0.0.1:8080")
+		alice.Send([]byte("hello"), netip.MustParseAddrPort("10.0.0.4:8080"))
+		toBob.want(t, "alice: hello")
+	})
 }
 
 func TestErrorsOfSending(t *testing.T) {

@@ -21,6 +21,10 @@ type Config struct {
 	// names, NAME@HOST:PORT, and a server that of a client by the name that the
 	// client gives itself. Datagrams with such a key are dropped, [ErrFirstUse]. If
 	// false, only known keys are accepted.
+	//
+	// One stranger with many keys can take whatever names are free at a server, and
+	// all of MaxLearnt: newcomers are refused then until the program restarts, and
+	// whose name is taken until somebody deletes that line.
 	FirstUse bool
 
 	// MaxLearnt bounds the keys that servers of this network pin by first use. If

@@ -57,7 +57,8 @@
 //     for its owner until everyone deletes its line and restarts the program. A
 //     known peer may flood the others, within the limits of the layers above.
 //   - That a name on first use is right: see above. And that two names differ to
-//     the eye: letters of different alphabets look alike.
+//     the eye: letters of different alphabets look alike, and so do é as one
+//     character and as an e with its accent.
 //   - That a server is the one that was meant, if it is dialled without NAME@: any
 //     known peer in between can be it.
 //   - Delivery. Who sits in between can drop everything.
@@ -108,12 +109,11 @@
 // 65,385. [sockets.Peer.SendAll] signs once for all peers: it is the same
 // datagram for each.
 //
-// What arrives is dropped without a word unless the key is one of Config.Known,
-// and not by first use alone, as anybody can be first: a stranger whose stream was
-// believed sends no datagram that is, neither now nor after a restart, before the
-// word first-use is deleted from the line, or the peer added by [KnownPeers.Add].
-// Nobody else is answered, nor learnt as a peer. [Network.PeerAt] tells whose datagram it
-// was, by its address:
+// What arrives is dropped without a word unless the key is one of Config.Known.
+// That a stream brought it by first use is not enough, as anybody can be first,
+// neither now nor after a restart: somebody has to delete the word first-use from
+// its line, or to call [KnownPeers.Add]. Nobody else is answered, nor learnt as a
+// peer. [Network.PeerAt] tells whose datagram it was, by its address:
 //
 //	callback := func(payload []byte, sender sockets.Address) {
 //		who, _ := network.PeerAt(sender)

@@ -31,7 +31,8 @@ const maxName = 64 // bytes
 // CheckName reports what is wrong with the name of a peer. A name has 1 to 64
 // bytes of UTF-8: characters that can be seen, but none of : @ [ ] and the
 // comma, and neither #, nor -, nor an accent without its letter as the first one.
-// Letters of different alphabets may still look alike: compare fingerprints.
+// Letters of different alphabets may still look alike, and é is another name as
+// one character than as an e with its accent: compare fingerprints.
 func CheckName(name string) error {
 	problem := ""
 	first, _ := utf8.DecodeRuneInString(name)

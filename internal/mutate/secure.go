@@ -34,6 +34,21 @@ var secureDefects = []defect{
 	{"a second certificate is overlooked", "secure/tls.go", secured, []edit{
 		{"if len(certificates) != 1 {", "if len(certificates) < 1 {"},
 	}},
+	{"a session can be resumed", "secure/tls.go", secured, []edit{
+		{"SessionTicketsDisabled: true", "SessionTicketsDisabled: false"},
+	}},
+	{"a certificate has to sign itself", "secure/tls.go", secured, []edit{
+		{"\treturn nil\n}\n\n// A tlsNetwork", "\treturn certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature)\n}\n\n// A tlsNetwork"},
+	}},
+	{"a certificate expires", "secure/tls.go", secured, []edit{
+		{"\treturn nil\n}\n\n// A tlsNetwork", "\tif time.Now().After(certificate.NotAfter) {\n\t\treturn errors.New(\"expired\")\n\t}\n\treturn nil\n}\n\n// A tlsNetwork"},
+	}},
+	{"a handshake that failed leaves the stream open", "secure/stream.go", secured, []edit{
+		{"\tif err != nil {\n\t\ts.raw.Close()\n\t\treturn err\n\t}\n\ts.raw.handshake", "\tif err != nil {\n\t\treturn err\n\t}\n\ts.raw.handshake"},
+	}},
+	{"a handshake succeeds on a stream that its context closed", "secure/stream.go", secured, []edit{
+		{"case late:", "case late && err != nil:"},
+	}},
 	{"the peer is told before both have accepted", "secure/stream.go", secured, []edit{
 		{"ok && s.greet != nil && s.isAccepted() {", "ok && s.greet != nil {"},
 	}},
@@ -46,6 +61,22 @@ var secureDefects = []defect{
 	}},
 	{"an unknown key is accepted", "secure/datagram.go", secured, []edit{
 		{"_, ok := g.known.ByKey(h.key); !ok {", "_, ok := g.known.ByKey(h.key); !ok && false {"},
+		{"if !g.known.has(h.key, true) {", "if !g.known.has(h.key, true) && g.known.has(h.key, false) {"},
+	}},
+	{"a key that was learnt by first use opens datagrams", "secure/datagram.go", secured, []edit{
+		{"if !g.known.has(h.key, true) {", "if false {"},
+	}},
+	{"first use is not noted in the file", "secure/known.go", secured, []edit{
+		{"\tif !checked {\n\t\tline +=", "\tif false {\n\t\tline +="},
+	}},
+	{"the note of first use is not read", "secure/known.go", secured, []edit{
+		{"!slices.Contains(strings.Fields(line)[3:], firstUse)", "true"},
+	}},
+	{"first use by another program counts", "secure/known.go", secured, []edit{
+		{"k.put(peer, there.has(peer.Key, true))", "k.put(peer, true)"},
+	}},
+	{"a peer of first use is dialled for datagrams", "secure/dialed.go", secured, []edit{
+		{"if name != \"\" && !n.cfg.Known.has(peer.Key, true) {", "if false {"},
 	}},
 	{"an unknown key costs a signature", "secure/datagram.go", secured, []edit{
 		{"\tif _, ok := g.known.ByKey(h.key); !ok {", "\tisSigned(&h.key, b, nil)\n\tif _, ok := g.known.ByKey(h.key); !ok {"},
@@ -92,6 +123,21 @@ var secureDefects = []defect{
 	{"signatures are verified without a limit", "secure/budget.go", secured, []edit{
 		{"if full-age > time.Second {", "if false {"},
 	}},
+	{"each port has a budget of its own", "secure/datagram.go", secured, []edit{
+		{"return g.budget.allow(now, from.Addr())", "return g.budget.allow(now, netip.AddrFrom4([4]byte{10, 0, byte(from.Port() >> 8), byte(from.Port())}))"},
+	}},
+	{"each address of an IPv6 network has a budget of its own", "secure/budget.go", secured, []edit{
+		{"maphash.String(b.seed, endpoint.Site(from))", "maphash.String(b.seed, endpoint.Site(netip.IPv6Unspecified())+from.String())"},
+	}},
+	{"a reply waits for room", "secure/packet.go", secured, []edit{
+		{"c.socket.TrySend(reply, from)", "c.socket.Send(reply, from)"},
+	}},
+	{"a closed socket keeps its routes", "secure/packet.go", secured, []edit{
+		{"\tc.gate.clear()\n", ""},
+	}},
+	{"the key of a group is the caller's slice", "secure/config.go", secured, []edit{
+		{"\tc.GroupKey = append([]byte(nil), c.GroupKey...)\n", ""},
+	}},
 	{"an address may change hands at once", "secure/packetplace.go", secured, []edit{
 		{"now.Sub(p.heard) >= hold", "now.Sub(p.heard) >= 0"},
 	}},
@@ -110,6 +156,9 @@ var secureDefects = []defect{
 	}},
 	{"an identity that all can read is loaded", "secure/identity.go", secured, []edit{
 		{"info.Mode().Perm()&0o077 != 0 {", "info.Mode().Perm()&0o077 < 0 {"},
+	}},
+	{"the file of known peers has no limit when it grows", "secure/known.go", secured, []edit{
+		{"if len(text)+len(added) > maxKnownFile {", "if false {"},
 	}},
 	{"a conflict of known peers is ignored", "secure/known.go", secured, []edit{
 		{"ok && same.Key != peer.Key {", "ok && false {"},

@@ -120,8 +120,8 @@ func checkBounds(t *testing.T, e *engine) {
 		if held != s.held || held > e.window+maxMessage || flight != s.flight {
 			t.Fatalf("%d bytes held, counted %d; %d on their way, counted %d", held, s.held, flight, s.flight)
 		}
-		if len(s.sent) > 1000 || len(s.lost) > 1000 {
-			t.Fatalf("%d transmissions, %d lost", len(s.sent), len(s.lost))
+		if len(s.sent) > 2*s.limit+1 || len(s.lost) > 2*s.limit {
+			t.Fatalf("%d transmissions, %d lost, in a window of %d", len(s.sent), len(s.lost), s.limit)
 		}
 	}
 }

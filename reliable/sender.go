@@ -248,4 +248,8 @@ func (s *sender) timeout() {
 	if !s.probing {
 		s.congestion.timedOut(s.nextTransmission())
 	}
+	if over := len(s.sent) - s.limit; over > 0 { // none of them is on its way any more
+		s.sent = slices.Delete(s.sent, 0, over)
+		s.oldest += uint64(over)
+	}
 }

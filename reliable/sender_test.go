@@ -306,7 +306,33 @@ func TestClosedWindowIsProbed(t *testing.T) {
 	}
 }
 
-// What was sent is forgotten, however long nothing comes back.
+// Nothing comes back for long; then all does, late.
+func TestTransmissionsAreForgottenThoughNothingComesBack(t *testing.T) {
+	s := newSender(minWindowBytes, new(counters))
+	now := time.Unix(1e9, 0)
+	for range 20 {
+		s.push(make([]byte, maxSegment-2))
+	}
+	transmit(&s, now)
+	for range 1000 {
+		now = s.expires
+		s.timeout()
+		transmit(&s, now)
+	}
+	if len(s.sent) > s.limit+minWindow || s.nextTransmission() != initialWindow+1000*minWindow+1 {
+		t.Errorf("%d transmissions of %d are kept, want the last %d", len(s.sent), s.nextTransmission()-1, s.limit+minWindow)
+	}
+	acknowledge(t, &s, now, acknowledgement{next: 5, transmission: 5})
+	if s.rtt.smoothed != 0 {
+		t.Errorf("round trip %v, want none: when transmission 5 left is forgotten", s.rtt.smoothed)
+	}
+	acknowledge(t, &s, now.Add(100*ms), acknowledgement{next: initialWindow, transmission: s.nextTransmission() - 1})
+	if s.rtt.smoothed != 100*ms || s.flight != 0 || len(s.segments) != 0 {
+		t.Errorf("round trip %v, %d segments of %d on their way", s.rtt.smoothed, s.flight, len(s.segments))
+	}
+}
+
+// What was sent is forgotten, though nothing new is acknowledged.
 func TestTransmissionsAreBounded(t *testing.T) {
 	s := newTestSender(200)
 	now := time.Unix(1e9, 0)

@@ -40,7 +40,7 @@ type association struct {
 	retryAt time.Time // when the step of the handshake, or the goodbye, is repeated; zero in open
 	retries int
 	greet   bool      // a WELCOME is to be sent
-	heard   time.Time // when the silence began: the peer was heard, or something began to wait for its answer
+	heard   time.Time // when the silence began: the peer acknowledged, or something began to wait for that
 
 	sender   sender
 	receiver receiver
@@ -120,7 +120,7 @@ func (e *engine) serve(now time.Time, p *peer) {
 	switch {
 	case a == nil:
 	case e.silence > 0 && a.waits() && now.Sub(a.heard) >= e.silence:
-		why := "nothing heard for " + e.silence.String()
+		why := "no acknowledgement in " + e.silence.String()
 		if a.state < open {
 			why = "no handshake in " + e.silence.String()
 		}

@@ -431,7 +431,7 @@ func TestErrorTellsWhyNothingCouldBeSent(t *testing.T) {
 	w.fate = func(flying) int { return 0 }
 	w.send(alice, bob, "anybody?")
 	w.run(time.Minute)
-	w.wantRead(alice, "error: sockets: peer unreachable: 192.0.2.2:8080: nothing heard for 30s")
+	w.wantRead(alice, "error: sockets: peer unreachable: 192.0.2.2:8080: no acknowledgement in 30s")
 }
 
 func TestSilenceMayBeEndless(t *testing.T) {
@@ -462,6 +462,52 @@ func TestIdlePeersAreNotDead(t *testing.T) {
 	w.wantRead(alice, long, long) // tells bob that there is room again
 	w.run(time.Second)
 	w.life(alice, bob)
+}
+
+// Who talks on, but acknowledges nothing, does not hear this end.
+func TestHalfDeadPathIsReported(t *testing.T) {
+	for name, chunk := range map[string][]byte{
+		"the message again":                         appendData(nil, 0, 1, framed("hi")),
+		"an acknowledgement of what was never sent": appendAck(nil, acknowledgement{next: 99}),
+	} {
+		w := newWorld(t)
+		w.befriend(alice, bob)
+		w.befriend(bob, alice)
+		w.fate = func(flying) int { return 0 }
+		w.send(alice, bob, "can you hear me?")
+		again := append(appendHeader(nil, w.life(bob, alice).tags()), chunk...)
+		for range 30 {
+			w.wantRead(alice)
+			w.inject(bob, alice, again)
+			w.run(time.Second)
+		}
+		w.run(ms)
+		if got, want := w.read(alice), []string{"error: sockets: peer unreachable: 192.0.2.2:8080: no acknowledgement in 30s"}; !slices.Equal(got, want) {
+			t.Errorf("%s: alice reads %q, want %q", name, got, want)
+		}
+	}
+}
+
+// That one direction fails for less than the silence is no loss, nor how long
+// the peer talks before.
+func TestHalfDeadPathMayRecover(t *testing.T) {
+	w := newWorld(t)
+	w.befriend(alice, bob)
+	for range 10 {
+		w.fate = func(f flying) int {
+			if f.from == alice {
+				return 0
+			}
+			return 1
+		}
+		w.send(alice, bob, "question")
+		w.send(bob, alice, "talk")
+		w.run(20 * time.Second)
+		w.wantRead(alice, "talk")
+		w.fate = nil
+		w.run(5 * time.Second)
+		w.wantRead(bob, "question")
+	}
 }
 
 func TestFullOutputQueueDrops(t *testing.T) {

@@ -114,7 +114,7 @@ func TestUnreachablePeerIsToldOfOnceEachWay(t *testing.T) {
 		start := time.Now()
 		a.WriteTo([]byte("lost"), s.addrs[1])
 		n, from, err := a.ReadFrom(make([]byte, 10))
-		wantUnreachable(t, "ReadFrom", err, "10.0.0.2:8080: nothing heard for 30s")
+		wantUnreachable(t, "ReadFrom", err, "10.0.0.2:8080: no acknowledgement in 30s")
 		if took := time.Since(start); n != 0 || from.String() != "10.0.0.2:8080" || took < 30*time.Second || took > 31*time.Second {
 			t.Errorf("ReadFrom = %d, %v after %v", n, from, took)
 		}

@@ -17,7 +17,7 @@
 //
 // Every message of up to 65,507 bytes that is sent to a live peer arrives
 // exactly once. What one peer sends to another arrives in the order sent. If
-// that cannot be kept, because nothing was heard from the peer for 30 seconds
+// that cannot be kept, because the peer acknowledged nothing for 30 seconds
 // ([Config] has Silence), because it has restarted or has closed its socket, the
 // sender is told, with [sockets.ErrPeerUnreachable]: when it next receives, and
 // by its next send to that peer. The send after that one begins anew.

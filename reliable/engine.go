@@ -89,7 +89,6 @@ func (e *engine) receive(now time.Time, from netip.AddrPort, b []byte) {
 		}
 		return
 	}
-	p.life.heard, p.trouble = now, nil
 	e.touch(now, p)
 	for len(chunks) > 0 && p.life != nil {
 		var k kind
@@ -114,7 +113,9 @@ func (e *engine) receiveChunk(now time.Time, p *peer, k kind, body []byte) {
 	case ack:
 		acknowledged, ok := parseAck(body, e.spans[:0])
 		e.spans = acknowledged.ranges
-		if !ok || !a.sender.acknowledged(now, acknowledged) {
+		if ok && a.sender.acknowledged(now, acknowledged) {
+			a.heard, p.trouble = now, nil
+		} else {
 			e.stats.malformed.Add(1)
 		}
 		if a.sender.held < e.window {

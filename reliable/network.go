@@ -18,8 +18,10 @@ import (
 // Config. In every field zero means the default given here, and a negative limit
 // or time-out means that there is none.
 type Config struct {
-	// Silence ends an association whose peer is not heard for so long while
-	// something waits for its answer. If zero, 30 seconds.
+	// Silence ends an association whose peer acknowledges nothing for so long
+	// while something waits for that, whatever else it says. One that is slow to
+	// read acknowledges that it has no room, and is not given up. If zero, 30
+	// seconds.
 	Silence time.Duration
 
 	// Window bounds the bytes that wait in each direction for each peer: written

@@ -22,7 +22,7 @@ type peer struct {
 	news    error         // what who reads is to be told
 	before  int           // messages to be read first
 	queued  bool          // it is in engine.ready
-	trouble error         // of the socket with it, since it was heard
+	trouble error         // of the socket with it, since it acknowledged
 	active  time.Time     // when something was sent to it or came from it
 	touched bool          // it is in engine.touched
 	life    *association  // nil if there is none

@@ -19,18 +19,19 @@ const (
 type engine struct {
 	window   int
 	silence  time.Duration // not positive: for ever
-	maxPeers int           // not positive: any number
+	maxPeers int           // that sent first; not positive: any number
 	stats    *counters
 
-	jar     *jar
-	graves  graves
-	peers   map[netip.AddrPort]*peer
-	full    time.Time // before then, no peer gives way to a newcomer
-	touched []*peer   // those to serve
-	wake    time.Time // when collect is to be called; zero if never
-	scanned time.Time // when collect last looked for deadlines that have come
-	leaving bool
-	failed  error // of the first peer that did not take everything, while leaving
+	jar      *jar
+	graves   graves
+	peers    map[netip.AddrPort]*peer
+	incoming int       // how many of them are
+	full     time.Time // before then, no peer gives way to a newcomer
+	touched  []*peer   // those to serve
+	wake     time.Time // when collect is to be called; zero if never
+	scanned  time.Time // when collect last looked for deadlines that have come
+	leaving  bool
+	failed   error // of the first peer that did not take everything, while leaving
 
 	out   []datagram // to be written, in this order
 	free  [][]byte   // buffers for more
@@ -175,9 +176,9 @@ func (e *engine) dequeue(p *peer) {
 // send queues a message. If there is no room for it, it returns what is closed
 // when there is.
 func (e *engine) send(now time.Time, to netip.AddrPort, message []byte) (wait <-chan struct{}, err error) {
-	p := e.admit(now, to, true)
+	p := e.admit(now, to, false)
 	if p == nil {
-		return nil, fmt.Errorf("reliable: %v is one peer more than the limit, %d", to, e.maxPeers)
+		return nil, fmt.Errorf("reliable: %v is one peer more than the program may send to, %d: raise Config.MaxPeers", to, e.places(false))
 	}
 	if err := p.owed; err != nil {
 		p.owed = nil
@@ -211,7 +212,7 @@ func (e *engine) leave(now time.Time) {
 		}
 		p.owed, p.news = nil, nil
 		if p.life == nil {
-			delete(e.peers, p.address)
+			e.drop(p)
 			continue
 		}
 		p.life.receiver.shutDown()

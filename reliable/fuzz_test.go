@@ -91,12 +91,27 @@ func piece(who byte, payload []byte) []byte {
 	return append([]byte{who, byte(len(payload))}, payload...)
 }
 
+// checkPlaces checks that an engine counts its peers rightly.
+func checkPlaces(t *testing.T, e *engine) {
+	t.Helper()
+	incoming := 0
+	for _, p := range e.peers {
+		if p.incoming {
+			incoming++
+		}
+	}
+	if incoming != e.incoming {
+		t.Fatalf("of %d peers, %d sent first, counted %d", len(e.peers), incoming, e.incoming)
+	}
+}
+
 // checkBounds checks that an engine holds no more than it may.
 func checkBounds(t *testing.T, e *engine) {
 	t.Helper()
 	if len(e.peers) > 2 {
 		t.Fatalf("%d peers", len(e.peers))
 	}
+	checkPlaces(t, e)
 	for _, p := range e.peers {
 		if n := p.inbox.stream.Len(); n > e.window {
 			t.Fatalf("%d bytes to be read", n)

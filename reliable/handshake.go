@@ -69,7 +69,7 @@ func (e *engine) receiveEcho(now time.Time, from netip.AddrPort, t tags, body []
 		if e.leaving && (p == nil || p.life == nil) {
 			return
 		}
-		if p = e.admit(now, from, false); p == nil {
+		if p = e.admit(now, from, p == nil || p.incoming); p == nil {
 			e.stats.refused.Add(1)
 			return
 		}

@@ -3,7 +3,6 @@ package reliable
 import (
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -497,9 +496,6 @@ func TestMaxPeers(t *testing.T) {
 	if got := w.read(carol); len(got) != 1 || !strings.HasPrefix(got[0], "error: ") || e.stats.refused.Load() == 0 {
 		t.Errorf("carol reads %q, %d refused; want one error", got, e.stats.refused.Load())
 	}
-	if _, err := e.send(w.now, carol, nil); err == nil || fmt.Sprint(err) != "reliable: 192.0.2.3:8080 is one peer more than the limit, 1" {
-		t.Errorf("one peer more: %v", err)
-	}
 	w.run(idleAfter)
 	if _, err := w.engines[carol].send(w.now, alice, nil); !errors.Is(err, sockets.ErrPeerUnreachable) {
 		t.Errorf("carol sends: %v, want %v", err, sockets.ErrPeerUnreachable)
@@ -511,6 +507,64 @@ func TestMaxPeers(t *testing.T) {
 		t.Errorf("bob knows %d peers, want none: alice said goodbye", n)
 	}
 	w.wantRead(bob)
+}
+
+// Whoever fills the places of those who send first, the program can send to
+// whom it wants, up to a limit of its own, and the other way round.
+func TestOwnMessagesHavePlacesOfTheirOwn(t *testing.T) {
+	w := newWorld(t)
+	e := w.engines[alice]
+	e.maxPeers = 16
+	at := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(stranger.Addr(), port) }
+	for i := range uint16(2 * 16) {
+		w.send(alice, at(100+i), "hello")
+	}
+	for i := range uint16(20) {
+		openAt(w, at(200+i))
+	}
+	const want = "reliable: 192.0.2.3:8080 is one peer more than the program may send to, 32: raise Config.MaxPeers"
+	if _, err := e.send(w.now, carol, nil); err == nil || err.Error() != want {
+		t.Errorf("one peer more: %v, want %s", err, want)
+	}
+	if n := e.stats.refused.Load(); n != 4 || len(e.peers) != 3*16 {
+		t.Errorf("%d are refused, alice knows %d peers, want 4 and 48", n, len(e.peers))
+	}
+	w.run(2 * time.Minute) // those who sent first say nothing, the others do not answer
+	w.send(alice, bob, "in the place of one who does not answer")
+	w.send(carol, alice, "in the place of one who sent first")
+	w.run(time.Second)
+	w.wantRead(bob, "in the place of one who does not answer")
+	w.wantRead(carol)
+	checkPlaces(t, e)
+}
+
+// As many who have sent first as there may be keep nobody from the program.
+func TestIncomingPeersDoNotKeepOwnMessagesBack(t *testing.T) {
+	w := newWorld(t)
+	e := w.engines[alice]
+	e.maxPeers = 1
+	w.befriend(bob, alice)
+	w.send(alice, bob, "answer")
+	w.send(alice, stranger, "hello")
+	w.send(alice, carol, "hello")
+	w.run(time.Second)
+	w.wantRead(bob, "answer")
+	w.wantRead(carol, "hello")
+	checkPlaces(t, e)
+}
+
+// Whom the program sent to first keeps that place after a restart.
+func TestRestartedPeerKeepsItsPlace(t *testing.T) {
+	w := newWorld(t)
+	e := w.engines[alice]
+	e.maxPeers = 1
+	openAt(w, stranger)
+	w.befriend(alice, bob)
+	w.start(bob)
+	w.send(bob, alice, "here again")
+	w.run(time.Second)
+	w.wantRead(alice, "here again")
+	checkPlaces(t, e)
 }
 
 // openAt opens an association of alice with address, who says nothing.
@@ -528,13 +582,13 @@ func TestStrangersGiveWay(t *testing.T) {
 	e.maxPeers = 2
 	w.befriend(bob, alice)
 	openAt(w, stranger)
-	w.run(e.silence - ms)
-	if _, err := e.send(w.now, carol, nil); err == nil {
+	w.run(e.silence - searchEvery)
+	if openAt(w, carol); e.peers[carol] != nil {
 		t.Error("a stranger gives way at once")
 	}
 	w.inject(stranger, alice, appendAck(appendHeader(nil, tags{e.peers[stranger].life.local, 17}), acknowledgement{}))
-	w.run(2*halfTrip + ms)
-	w.send(alice, carol, "hello")
+	w.run(searchEvery)
+	openAt(w, carol)
 	if e.peers[bob] == nil || e.peers[stranger] != nil || e.peers[carol] == nil {
 		t.Errorf("alice knows %v, want bob and carol", slices.Collect(maps.Keys(e.peers)))
 	}
@@ -545,7 +599,7 @@ func TestStrangersGiveWay(t *testing.T) {
 func TestTheDeadGiveWay(t *testing.T) {
 	w := newWorld(t)
 	e := w.engines[alice]
-	e.maxPeers = 2
+	e.maxPeers = 1
 	w.fate = func(f flying) int { return 0 }
 	w.send(alice, bob, "lost")
 	w.run(time.Second)
@@ -582,9 +636,15 @@ func TestNewcomersDoNotSearchTooOften(t *testing.T) {
 	if e.peers[carol] == nil {
 		t.Error("no search after a while")
 	}
-	openAt(w, stranger)
-	e.peers[carol].life.born = w.now.Add(-e.silence)
-	w.send(alice, stranger, "at once")
+	for _, other := range []netip.AddrPort{bob, stranger} {
+		w.send(alice, other, "this")
+		e.end(w.now, e.peers[other], "it was short")
+	}
+	another := netip.AddrPortFrom(stranger.Addr(), 1)
+	if openAt(w, another); e.peers[another] != nil {
+		t.Error("a place for one more")
+	}
+	w.send(alice, another, "at once")
 }
 
 func TestPeersThatWaitKeepTheirPlace(t *testing.T) {
@@ -598,6 +658,7 @@ func TestPeersThatWaitKeepTheirPlace(t *testing.T) {
 		return 1
 	}
 	w.send(alice, bob, "no hurry")
+	w.send(alice, stranger, "no hurry")
 	w.run(2 * idleAfter)
 	if _, err := e.send(w.now, carol, nil); err == nil {
 		t.Error("bob's place is given away")

@@ -29,10 +29,13 @@ type Config struct {
 	// read. If zero, 256 KiB. It is at least 72 KiB, to hold the longest message.
 	Window int
 
-	// MaxPeers bounds the peers of one socket. When it is full, one gives way that
-	// is gone, has been idle for 15 minutes, or has never sent nor been sent a
-	// message for as long as Silence; else a newcomer is not answered, and sending
-	// to one is an error. If zero, 1,024.
+	// MaxPeers bounds the peers of one socket that send first. Those that the
+	// program sends to first do not count: of them there may be twice as many,
+	// which is enough for all that a [sockets.Peer] with the same limit has learnt,
+	// and as many that it was told of. When either is full, one of the same kind
+	// gives way that is gone, has been idle for 15 minutes, or has never sent nor
+	// been sent a message for as long as Silence; else a newcomer is not answered,
+	// and sending to one more is an error. If zero, 1,024.
 	MaxPeers int
 
 	// CloseTimeout bounds the goodbye of Close. If zero, 10 seconds: a few losses in

@@ -2,6 +2,7 @@ package reliable
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"time"
 
@@ -15,17 +16,18 @@ const (
 
 // A peer is who has an address: what outlives its associations.
 type peer struct {
-	address netip.AddrPort
-	inbox   inbox
-	owed    error         // what the next write is to be told
-	room    chan struct{} // closed when one more message may be written; nil if nobody waits
-	news    error         // what who reads is to be told
-	before  int           // messages to be read first
-	queued  bool          // it is in engine.ready
-	trouble error         // of the socket with it, since it acknowledged
-	active  time.Time     // when something was sent to it or came from it
-	touched bool          // it is in engine.touched
-	life    *association  // nil if there is none
+	address  netip.AddrPort
+	incoming bool // it sent before the program sent to it
+	inbox    inbox
+	owed     error         // what the next write is to be told
+	room     chan struct{} // closed when one more message may be written; nil if nobody waits
+	news     error         // what who reads is to be told
+	before   int           // messages to be read first
+	queued   bool          // it is in engine.ready
+	trouble  error         // of the socket with it, since it acknowledged
+	active   time.Time     // when something was sent to it or came from it
+	touched  bool          // it is in engine.touched
+	life     *association  // nil if there is none
 }
 
 // isUnread reports whether something of the peer is to be read.
@@ -38,24 +40,51 @@ func (p *peer) wakeWriters() {
 	}
 }
 
+// places returns how many peers there may be that are incoming, or that are not.
+// Whoever comes takes none from those whom the program sends to first. These have
+// twice as many: a program may have learnt of as many as may come, who then went,
+// and sends to others besides.
+func (e *engine) places(incoming bool) int {
+	switch {
+	case e.maxPeers <= 0:
+		return math.MaxInt
+	case incoming:
+		return e.maxPeers
+	}
+	return 2 * min(e.maxPeers, math.MaxInt/2)
+}
+
+// taken returns how many of these places are taken.
+func (e *engine) taken(incoming bool) int {
+	if incoming {
+		return e.incoming
+	}
+	return len(e.peers) - e.incoming
+}
+
 // admit returns the peer that has an address, nil if there is no room for one
 // more. For newcomers, of whom there may be very many, it searches a place once
 // in a while; for an own message, always.
-func (e *engine) admit(now time.Time, address netip.AddrPort, own bool) *peer {
+func (e *engine) admit(now time.Time, address netip.AddrPort, incoming bool) *peer {
 	if p := e.peers[address]; p != nil {
 		return p
 	}
-	if e.maxPeers > 0 && len(e.peers) >= e.maxPeers {
-		if !own && now.Before(e.full) {
+	if e.taken(incoming) >= e.places(incoming) {
+		if incoming && now.Before(e.full) {
 			return nil
 		}
-		if !e.makeRoom(now) {
-			e.full = now.Add(searchEvery)
+		if !e.makeRoom(now, incoming) {
+			if incoming {
+				e.full = now.Add(searchEvery)
+			}
 			return nil
 		}
 	}
-	p := &peer{address: address, active: now}
+	p := &peer{address: address, incoming: incoming, active: now}
 	e.peers[address] = p
+	if incoming {
+		e.incoming++
+	}
 	return p
 }
 
@@ -86,12 +115,16 @@ func (e *engine) unwilling(now time.Time, p *peer) int {
 	return useless
 }
 
-// makeRoom drops the peer that gives way, if there is one, and says goodbye to
-// it. What is to be read stays, but for an error.
-func (e *engine) makeRoom(now time.Time) bool {
+// makeRoom drops the peer that gives way to another that is incoming, or to one
+// that is not, if there is one, and says goodbye to it. What is to be read stays,
+// but for an error.
+func (e *engine) makeRoom(now time.Time, incoming bool) bool {
 	var victim *peer
 	least := needed
 	for _, p := range e.peers {
+		if p.incoming != incoming {
+			continue
+		}
 		if u := e.unwilling(now, p); u < least || u == least && victim != nil && p.active.Before(victim.active) {
 			victim, least = p, u
 		}
@@ -105,7 +138,7 @@ func (e *engine) makeRoom(now time.Time) bool {
 	}
 	victim.news = nil
 	e.dequeue(victim)
-	delete(e.peers, victim.address)
+	e.drop(victim)
 	return true
 }
 
@@ -133,6 +166,17 @@ func (e *engine) end(now time.Time, p *peer, why string) {
 // forget drops a peer of which there is nothing left to know.
 func (e *engine) forget(p *peer) {
 	if p.life == nil && p.owed == nil && !p.isUnread() {
-		delete(e.peers, p.address)
+		e.drop(p)
+	}
+}
+
+// drop frees the place of a peer, unless that was done before.
+func (e *engine) drop(p *peer) {
+	if e.peers[p.address] != p {
+		return
+	}
+	delete(e.peers, p.address)
+	if p.incoming {
+		e.incoming--
 	}
 }

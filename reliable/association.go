@@ -95,12 +95,25 @@ func (a *association) isStranger() bool {
 }
 
 // deadline returns when serve is to be called again, zero if never.
-func (a *association) deadline(silence time.Duration) time.Time {
+func (e *engine) deadline(p *peer) time.Time {
+	a := p.life
 	t := earliest(earliest(a.retryAt, a.receiver.ackAt), a.sender.expires)
-	if silence > 0 && a.waits() {
-		t = earliest(t, a.heard.Add(silence))
+	if e.silence > 0 && a.waits() {
+		t = earliest(t, a.heard.Add(e.silence))
+	}
+	if p.room != nil {
+		t = earliest(t, e.givesUpSending(p))
 	}
 	return t
+}
+
+// givesUpSending returns when who waits for room has waited for long enough, zero
+// if never.
+func (e *engine) givesUpSending(p *peer) time.Time {
+	if e.sendTimeout <= 0 {
+		return time.Time{}
+	}
+	return p.life.sender.taken.Add(e.sendTimeout)
 }
 
 // earliest returns the earlier of two times; zero is never.
@@ -132,6 +145,9 @@ func (e *engine) serve(now time.Time, p *peer) {
 		e.repeatHandshake(now, p)
 	default:
 		e.transmit(now, p)
+	}
+	if p.life != nil && due(now, e.givesUpSending(p)) {
+		p.wakeWriters()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -328,6 +329,60 @@ func TestWritersWaitUntilThereIsRoom(t *testing.T) {
 	w.run(time.Second)
 	if !isOpen() {
 		t.Error("there is no room after all is acknowledged")
+	}
+}
+
+// Who takes nothing for so long is not waited for, as long as that goes on; who
+// takes a little is.
+func TestWriterDoesNotWaitForOneThatTakesNothing(t *testing.T) {
+	w := newWorld(t)
+	e := w.engines[alice]
+	sent := 0
+	fill := func() (room <-chan struct{}, err error) {
+		for room == nil && err == nil {
+			if room, err = e.send(w.now, bob, make([]byte, 40_000)); room == nil && err == nil {
+				sent++
+			}
+			w.run(ms)
+		}
+		return room, err
+	}
+	fill()
+	w.run(time.Second)
+	room, _ := fill()
+	w.run(30 * time.Second)
+	b := make([]byte, maxMessage)
+	for range 2 {
+		w.engines[bob].read(w.now, b)
+	}
+	w.run(e.sendTimeout - time.Second)
+	again, err := fill()
+	if room == nil || again == nil || err != nil {
+		t.Fatalf("while bob reads a little: %v", err)
+	}
+	w.run(2 * time.Second)
+	select {
+	case <-again:
+	default:
+		t.Error("the writer waits on")
+	}
+	for range 2 {
+		const want = ": 192.0.2.2:8080 has taken nothing for 1m0s (reliable.Config.SendTimeout): does it read? i/o timeout"
+		if _, err = fill(); !errors.Is(err, sockets.ErrSlow) || !errors.Is(err, os.ErrDeadlineExceeded) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("the next send: %v, want one that ends with %q", err, want)
+		}
+		w.run(time.Minute)
+	}
+	received := 2 + len(w.read(bob))
+	w.run(time.Second)
+	if _, err := fill(); err != nil {
+		t.Errorf("now that bob reads: %v", err)
+	}
+	for last := -1; received != last; w.run(time.Second) {
+		last, received = received, received+len(w.read(bob))
+	}
+	if received != sent {
+		t.Errorf("bob reads %d messages, want %d", received, sent)
 	}
 }
 

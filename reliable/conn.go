@@ -80,7 +80,8 @@ func (c *Conn) LocalAddr() net.Addr { return c.socket.LocalAddr() }
 func (c *Conn) MaxDatagram() int { return maxMessage }
 
 // WriteTo sends a message to addr; it keeps a copy. It waits for room in the
-// window of that peer. No error means that the message was accepted, not that
+// window of that peer, as long as that peer takes something now and then:
+// [Config].SendTimeout. No error means that the message was accepted, not that
 // it arrived: if it cannot, ReadFrom and the next WriteTo to that peer say so.
 func (c *Conn) WriteTo(message []byte, addr net.Addr) (int, error) {
 	return c.write(message, addr, true)

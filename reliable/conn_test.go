@@ -266,7 +266,7 @@ func TestWriteThatWaitsIsToldOfAnUnreachablePeer(t *testing.T) {
 
 // The window of a peer that does not read fills up. The others' do not.
 func TestFullWindow(t *testing.T) {
-	onStage(t, &reliable.Config{Window: 100_000}, slow, func(t *testing.T, s *stage) {
+	onStage(t, &reliable.Config{Window: 100_000, SendTimeout: -1}, slow, func(t *testing.T, s *stage) {
 		a, b := s.conns[0], s.conns[1]
 		message := make([]byte, 1000)
 		accepted := 0
@@ -300,6 +300,27 @@ func TestFullWindow(t *testing.T) {
 		wantMessage(t, b, "last")
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestWriteToOneThatDoesNotRead(t *testing.T) {
+	onStage(t, &reliable.Config{SendTimeout: time.Hour}, slow, func(t *testing.T, s *stage) {
+		start := time.Now()
+		s.conns[0].SetWriteDeadline(start.Add(2 * time.Hour))
+		for {
+			if _, err := s.conns[0].WriteTo(make([]byte, 1000), s.addrs[1]); err != nil {
+				if !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, sockets.ErrSlow) {
+					t.Errorf("WriteTo: %v, want %v and %v", err, os.ErrDeadlineExceeded, sockets.ErrSlow)
+				}
+				break
+			}
+		}
+		if took := time.Since(start); took < time.Hour || took > time.Hour+time.Minute {
+			t.Errorf("that took %v, want an hour", took)
+		}
+		if _, err := s.conns[0].TryWriteTo(nil, s.addrs[1]); !errors.Is(err, sockets.ErrSlow) {
+			t.Errorf("TryWriteTo: %v, want %v", err, sockets.ErrSlow)
 		}
 	})
 }

@@ -24,8 +24,11 @@
 //
 // Sending waits while too much is on its way to that peer (Window in [Config]).
 // That is backpressure: who sends faster than the other end reads, or than the
-// network carries, is slowed down. [sockets.Peer.SendAll] does not wait, so that
-// one slow peer does not hold up the others: its error is [sockets.ErrSlow].
+// network carries, is slowed down. A peer that has taken nothing for 60 seconds
+// (SendTimeout), because its program does not read, is not waited for: the error
+// is [sockets.ErrSlow] and [os.ErrDeadlineExceeded]. What was sent before waits on,
+// as long as the peer is alive. [sockets.Peer.SendAll] does not wait at all, so
+// that one slow peer does not hold up the others: its error is [sockets.ErrSlow].
 //
 // [Conn.Close] says goodbye: it waits until what was sent has arrived. Who sends
 // to a peer that does so is told that nobody will read it.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/seed287501ae/sockets"
 )
 
 const (
@@ -17,10 +19,11 @@ const (
 // An engine is a socket without the socket: datagrams and messages go in,
 // datagrams and messages come out, and time is what the caller says.
 type engine struct {
-	window   int
-	silence  time.Duration // not positive: for ever
-	maxPeers int           // that sent first; not positive: any number
-	stats    *counters
+	window      int
+	silence     time.Duration // not positive: for ever
+	sendTimeout time.Duration // not positive: none
+	maxPeers    int           // that sent first; not positive: any number
+	stats       *counters
 
 	jar      *jar
 	graves   graves
@@ -47,13 +50,14 @@ type datagram struct {
 
 func newEngine(now time.Time, cfg Config, stats *counters) *engine {
 	return &engine{
-		window:   cfg.Window,
-		silence:  cfg.Silence,
-		maxPeers: cfg.MaxPeers,
-		stats:    stats,
-		jar:      newJar(now),
-		graves:   graves{last: make(map[netip.AddrPort]time.Time)},
-		peers:    make(map[netip.AddrPort]*peer),
+		window:      cfg.Window,
+		silence:     cfg.Silence,
+		sendTimeout: cfg.SendTimeout,
+		maxPeers:    cfg.MaxPeers,
+		stats:       stats,
+		jar:         newJar(now),
+		graves:      graves{last: make(map[netip.AddrPort]time.Time)},
+		peers:       make(map[netip.AddrPort]*peer),
 	}
 }
 
@@ -189,13 +193,18 @@ func (e *engine) send(now time.Time, to netip.AddrPort, message []byte) (wait <-
 		p.life = e.newAssociation(now, p)
 	}
 	if p.life.sender.held >= e.window {
+		if due(now, e.givesUpSending(p)) {
+			return nil, fmt.Errorf("%w: %v has taken nothing for %v (reliable.Config.SendTimeout): does it read? %w",
+				sockets.ErrSlow, to, e.sendTimeout, os.ErrDeadlineExceeded)
+		}
 		if p.room == nil {
 			p.room = make(chan struct{})
+			e.wake = earliest(e.wake, e.deadline(p))
 		}
 		return p.room, nil
 	}
 	if !p.life.sender.outstanding() {
-		p.life.heard = now
+		p.life.heard, p.life.sender.taken = now, now
 	}
 	p.life.sender.push(message)
 	e.touch(now, p)
@@ -251,7 +260,7 @@ func (e *engine) collect(now time.Time) {
 			if p.life == nil {
 				continue
 			}
-			deadline := p.life.deadline(e.silence)
+			deadline := e.deadline(p)
 			if due(now, deadline) && !p.touched {
 				p.touched = true
 				e.touched = append(e.touched, p)
@@ -264,7 +273,7 @@ func (e *engine) collect(now time.Time) {
 		p.touched = false
 		e.serve(now, p)
 		if p.life != nil {
-			e.wake = earliest(e.wake, p.life.deadline(e.silence))
+			e.wake = earliest(e.wake, e.deadline(p))
 		}
 	}
 	e.touched = e.touched[:0]

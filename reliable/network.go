@@ -24,6 +24,12 @@ type Config struct {
 	// seconds.
 	Silence time.Duration
 
+	// SendTimeout bounds how long a peer whose window is full may take nothing while
+	// something is written to it: it does not read. After that, and as long as it
+	// goes on, WriteTo does not wait; its error is both [os.ErrDeadlineExceeded]
+	// and [sockets.ErrSlow]. Nothing that was accepted is lost. If zero, 60 seconds.
+	SendTimeout time.Duration
+
 	// Window bounds the bytes that wait in each direction for each peer: written
 	// and not yet acknowledged, but for the last message; arrived and not yet
 	// read. If zero, 256 KiB. It is at least 72 KiB, to hold the longest message.
@@ -48,6 +54,7 @@ const minWindowBytes = 72 << 10
 func (cfg *Config) withDefaults() Config {
 	c := *cfg
 	c.Silence = cmp.Or(c.Silence, 30*time.Second)
+	c.SendTimeout = cmp.Or(c.SendTimeout, time.Minute)
 	c.Window = max(cmp.Or(c.Window, 256<<10), minWindowBytes)
 	c.MaxPeers = cmp.Or(c.MaxPeers, 1024)
 	c.CloseTimeout = cmp.Or(c.CloseTimeout, 10*time.Second)

@@ -22,6 +22,7 @@ type sender struct {
 	edge     uint64       // the first segment that the receiver has no room for
 	limit    int          // how many segments may be kept, whatever room the receiver has
 	held     int          // bytes in queue and in segments
+	taken    time.Time    // when something was acknowledged that was not before, or something began to wait
 	dropped  bool         // nobody will read all that was acknowledged
 
 	sent       []transmission // from the oldest that matters
@@ -151,6 +152,9 @@ func (s *sender) acknowledged(now time.Time, a acknowledgement) bool {
 		if a.transmission >= s.oldest {
 			s.rtt.sample(now.Sub(s.sent[a.transmission-s.oldest].at))
 		}
+	}
+	if arrived > 0 {
+		s.taken = now
 	}
 	if limited {
 		s.congestion.acked(arrived, s.largest)

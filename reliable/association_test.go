@@ -577,6 +577,23 @@ func TestFullOutputQueueDrops(t *testing.T) {
 	}
 }
 
+func TestFewBuffersAreKeptAfterABurst(t *testing.T) {
+	w := newWorld(t)
+	e := w.engines[bob]
+	question := appendChunk(appendHeader(nil, tags{0, 7}), hello, make([]byte, cookieSize))
+	for range 2 {
+		for range maxQueue + maxFree + 5 {
+			e.receive(w.now, alice, question)
+		}
+		batch := e.out
+		e.out = nil
+		e.written(batch)
+		if n := len(e.free); n != maxFree || cap(e.free[0]) != maxDatagram {
+			t.Errorf("%d buffers of %d bytes are kept, want %d of %d", n, cap(e.free[0]), maxFree, maxDatagram)
+		}
+	}
+}
+
 func TestSlowReaderStopsTheSenderAndNothingGetsLost(t *testing.T) {
 	w := newWorld(t)
 	message := strings.Repeat("x", 50_000)

@@ -13,6 +13,7 @@ import (
 
 const (
 	maxQueue  = 4096 // datagrams that wait to be written
+	maxFree   = 256  // buffers kept for more: what a window holds
 	scanEvery = time.Millisecond
 )
 
@@ -292,12 +293,19 @@ func (e *engine) buffer() []byte {
 	return make([]byte, 0, maxDatagram)
 }
 
+// recycle takes back a buffer, if there are not enough.
+func (e *engine) recycle(b []byte) {
+	if len(e.free) < maxFree {
+		e.free = append(e.free, b)
+	}
+}
+
 // emit queues a datagram. As in a router, one for which the queue has no room
 // is dropped.
 func (e *engine) emit(to netip.AddrPort, b []byte) {
 	if len(e.out) >= maxQueue {
 		e.stats.dropped.Add(1)
-		e.free = append(e.free, b)
+		e.recycle(b)
 		return
 	}
 	e.out = append(e.out, datagram{to, b, nil})
@@ -312,7 +320,7 @@ func (e *engine) written(batch []datagram) {
 		} else {
 			e.stats.sent.Add(1)
 		}
-		e.free = append(e.free, d.payload)
+		e.recycle(d.payload)
 		*d = datagram{}
 	}
 }

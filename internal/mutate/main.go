@@ -28,7 +28,7 @@ import (
 
 const survivorsAllowed = 2
 
-var defects = slices.Concat(streamDefects, serverDefects, datagramDefects, textDefects, secureDefects)
+var defects = slices.Concat(streamDefects, serverDefects, datagramDefects, textDefects, secureDefects, reliableDefects)
 
 func main() {
 	list := flag.Bool("list", false, "list the defects, and run nothing")

@@ -26,7 +26,7 @@ var (
 	ErrCallbackSet = errors.New("sockets: a callback is set: it receives, Receive cannot")
 
 	// ErrSlow is the error of another end that does not keep up: why SendAll ended
-	// a connection, or why Peer.SendAll did not send to a peer.
+	// a connection, or why Peer.SendAll, or Send over a layer, did not send to a peer.
 	ErrSlow = errors.New("sockets: the other end is too slow: its queue (Config.MaxQueue, or a layer's window) is full")
 
 	errHalfClosed = fmt.Errorf("CloseWrite was called: %w", net.ErrClosed)

@@ -567,7 +567,8 @@
 //	syscall.EADDRINUSE        NewPeer, Listen: another program has the port
 //	ErrMessageTooBig          the message is longer than the limit
 //	ErrCallbackSet            Receive, where a callback receives
-//	ErrSlow                   SendAll: the other end does not keep up
+//	ErrSlow                   SendAll, or Send over package reliable: the other end
+//	                          does not keep up
 //	ErrTooManyConnections     a server's EventError: it turned a connection away
 //	ErrPeerUnreachable        a peer is gone, where the network can tell
 //

@@ -35,6 +35,9 @@ var datagramDefects = []defect{
 	{"SendAll stops at the first peer that fails", "peer.go", root, []edit{
 		{"errs = append(errs, explainSend(err, payload, peers[0]))", "return explainSend(err, payload, peers[0])"},
 	}},
+	{"a peer that is gone is logged", "peer.go", root, []edit{
+		{"errors.Is(err, ErrPeerUnreachable):\n\t\t\tif p.cfg.PeerError", "errors.Is(err, ErrPeerUnreachable):\n\t\t\tp.cfg.Logger.Error(err.Error())\n\t\t\tif p.cfg.PeerError"},
+	}},
 	{"one slow peer makes SendAll wait", "internal/endpoint/socket.go", learning, []edit{
 		{"s.TrySend(payload, peers[sent])", "s.Send(payload, peers[sent])"},
 	}},

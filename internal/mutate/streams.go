@@ -158,6 +158,12 @@ var streamDefects = []defect{
 	{"FrameTimeout applies before a message has begun", "internal/wire/wire.go", framed, []edit{
 		{"if w.limit = w.Idle; inFrame {", "if w.limit = w.Idle; true {"},
 	}},
+	{"whatever was lent is lent again", "conn.go", framed, []edit{
+		{"LendPayloads && cap(payload) <= keepAtMost:", "LendPayloads && cap(payload) <= keepAtMost<<20:"},
+	}},
+	{"a cache keeps everything", "internal/page/cache.go", "./internal/page", []edit{
+		{"len(c.kept) < c.Keep", "len(c.kept) < c.Keep<<20"},
+	}},
 	{"there is no SendTimeout", "internal/wire/wire.go", framed, []edit{
 		{"if w.Send > 0 {", "if w.Send < 0 {"},
 	}},

@@ -114,8 +114,12 @@ func main() {
 	}
 	friends := slices.DeleteFunc(known.All(), func(peer secure.KnownPeer) bool { return peer.Key == identity.PublicKey() })
 	if len(friends) == 0 {
-		console.Fatal(fmt.Errorf("%s knows nobody, and nobody would be heard. For each of the others, say bob, type this, then start again:\n"+
-			"go run ./examples/udpchatsecure -pub bob >> %[1]s.known", name))
+		other := "bob"
+		if name == other {
+			other = "alice"
+		}
+		console.Fatal(fmt.Errorf("%s knows nobody, and nobody would be heard. For each of the others, say %s, type this, then start again:\n"+
+			"go run ./examples/udpchatsecure -pub %[2]s >> %[1]s.known", name, other))
 	}
 
 	layer := secure.Config{Identity: identity, Known: known, Refused: func(r secure.Refusal) {

@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -292,17 +293,16 @@ func inMessage(err error) error {
 
 // limit is how many bytes a message may have.
 func (f *Framer) limit() int {
-	switch {
-	case f.MaxMessage < 0:
+	if f.MaxMessage < 0 {
 		return f.most
-	case f.MaxMessage == 0:
-		return min(f.most, maxDefault)
 	}
-	return min(f.most, f.MaxMessage)
+	return min(f.most, cmp.Or(f.MaxMessage, maxDefault))
 }
 
 func (f *Framer) checkLength(length int) error {
-	if limit := f.limit(); length > limit {
+	if length > f.most {
+		return fmt.Errorf("%w: %d bytes, a prefix of %d bytes tells no more than %d", ErrMessageTooBig, length, f.prefix, f.most)
+	} else if limit := f.limit(); length > limit {
 		return fmt.Errorf("%w: %d bytes, MaxMessage is %d", ErrMessageTooBig, length, limit)
 	}
 	return nil

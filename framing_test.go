@@ -672,6 +672,9 @@ func TestFramerLimit(t *testing.T) {
 			t.Errorf("%s: ReadMessage of %d bytes = %d bytes, %v", what, test.limit, len(got), err)
 		}
 		want := fmt.Sprintf("sockets: message too big: %d bytes, MaxMessage is %d", test.limit+1, test.limit)
+		if !expressible(test.prefix, test.limit+1) {
+			want = fmt.Sprintf("sockets: message too big: %d bytes, a prefix of %d bytes tells no more than %d", test.limit+1, test.prefix, test.limit)
+		}
 		if err := f.WriteMessage(huge[:test.limit+1]); !errors.Is(err, sockets.ErrMessageTooBig) || err.Error() != want {
 			t.Errorf("%s: WriteMessage of %d bytes: %v, want %s", what, test.limit+1, err, want)
 		}

@@ -1320,9 +1320,13 @@ func TestGroupChatReachesSilentOnesOnTheSamePort(t *testing.T) {
 	alice.shows("127.0.0.1:" + port + " joined the chat") // they are silent
 	alice.shows("127.0.0.2:" + port + " joined the chat")
 	thief := dialTwin(t, alice.port)
-	thief.say("<JOINS THE CHAT AT " + port + " AS thief>") // from ::1 or 127.0.0.1
+	thief.say("<JOINS THE CHAT AT " + port + " AS thief>")
 	thief.expectJoin(alice.port)
 	alice.shows("Twin (")
+	another := dialTwin(t, alice.port)
+	another.say("<JOINS THE CHAT AT 1 AS 127.0.0.2:" + port + ">")
+	another.expectJoin(alice.port)
+	alice.shows("AS 127.0.0.2:" + port) // that is no identifier
 	alice.say("Hello")
 	second.expect("Hello")
 }
@@ -1347,7 +1351,7 @@ func TestGroupChatKeepsNoLongName(t *testing.T) {
 
 func dialTwin(t *testing.T, port string) *twin {
 	t.Helper()
-	client, err := sockets.Dial(t.Context(), "localhost:"+port, nil)
+	client, err := sockets.Dial(t.Context(), "127.0.0.1:"+port, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,7 @@ type association struct {
 }
 
 func (e *engine) newAssociation(now time.Time, p *peer) *association {
+	p.trouble = nil
 	return &association{
 		local:    newTag(),
 		heard:    now,
@@ -72,7 +73,7 @@ func (a *association) tags() tags { return tags{to: a.remote, from: a.local} }
 func (a *association) open(now, born time.Time, remote uint64) {
 	a.state, a.remote, a.born = open, remote, born
 	a.retryAt, a.retries = time.Time{}, 0
-	a.heard = now
+	a.heard, a.sender.taken = now, now
 }
 
 // isWelcomed reports whether a datagram is the first of the peer's association,
@@ -110,7 +111,7 @@ func (e *engine) deadline(p *peer) time.Time {
 // givesUpSending returns when who waits for room has waited for long enough, zero
 // if never.
 func (e *engine) givesUpSending(p *peer) time.Time {
-	if e.sendTimeout <= 0 {
+	if e.sendTimeout <= 0 || p.life.state < open {
 		return time.Time{}
 	}
 	return p.life.sender.taken.Add(e.sendTimeout)

@@ -20,14 +20,14 @@ import (
 type Config struct {
 	// Silence ends an association whose peer acknowledges nothing for so long
 	// while something waits for that, whatever else it says. One that is slow to
-	// read acknowledges that it has no room, and is not given up. If zero, 30
-	// seconds.
+	// read acknowledges that it has no room, every few seconds, and is not given up
+	// if Silence is 10 seconds or more. If zero, 30 seconds.
 	Silence time.Duration
 
-	// SendTimeout bounds how long a peer whose window is full may take nothing while
-	// something is written to it: it does not read. After that, and as long as it
-	// goes on, WriteTo does not wait; its error is both [os.ErrDeadlineExceeded]
-	// and [sockets.ErrSlow]. Nothing that was accepted is lost. If zero, 60 seconds.
+	// SendTimeout bounds how long a peer whose window is full may take nothing, or
+	// less than a datagram: it does not read. After that, and as long as it goes on,
+	// WriteTo does not wait; its error is both [os.ErrDeadlineExceeded] and
+	// [sockets.ErrSlow]. Nothing that was accepted is lost. If zero, 60 seconds.
 	SendTimeout time.Duration
 
 	// Window bounds the bytes that wait in each direction for each peer: written

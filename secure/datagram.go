@@ -115,10 +115,10 @@ func (g *gate) screen(from netip.AddrPort, b []byte) (header, outcome) {
 	case isData && (h.kind == kindSealed) != (g.groupKey != nil):
 		return h, badSeal
 	}
-	if _, ok := g.known.ByKey(h.key); !ok {
+	switch peer, ok := g.known.ByKey(h.key); {
+	case !ok:
 		return h, unknownKey
-	}
-	if !g.known.has(h.key, true) {
+	case peer.FirstUse:
 		return h, onlyLearnt
 	}
 	return h, delivered

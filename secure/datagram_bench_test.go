@@ -12,7 +12,7 @@ import (
 func BenchmarkUnknownKey(b *testing.B) {
 	w := newWorld(b)
 	for i := range 1000 {
-		w.known.put(KnownPeer{fmt.Sprint(i), PublicKey{byte(i), byte(i >> 8)}}, true)
+		w.known.put(KnownPeer{Name: fmt.Sprint(i), Key: PublicKey{byte(i), byte(i >> 8)}})
 	}
 	g := w.ends[bobAt]
 	datagram := signedAs(identityOf("eve"), header{kind: kindData, mark: g.signer.group, key: identityOf("eve").public, number: 1})

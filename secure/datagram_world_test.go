@@ -66,7 +66,7 @@ var identities sync.Map
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, now: time.Unix(1e9, 0), known: newKnownPeers(""), ends: make(map[netip.AddrPort]*end)}
 	for _, name := range []string{"alice", "bob", "carol"} {
-		w.known.put(identityOf(name).self(), true)
+		w.known.put(identityOf(name).self())
 	}
 	w.start("alice", aliceAt, Config{})
 	w.start("bob", bobAt, Config{})

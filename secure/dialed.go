@@ -19,7 +19,7 @@ func (n *Network) dialPacket(ctx context.Context, network, address string) (net.
 	if name != "" && !ok {
 		return nil, fmt.Errorf("secure: dial %s: no key of %s: %w", target, name, ErrUnknownKey)
 	}
-	if name != "" && !n.cfg.Known.has(peer.Key, true) {
+	if peer.FirstUse {
 		return nil, fmt.Errorf("secure: dial %s: %s: %w", target, name, ErrFirstUse)
 	}
 	conn, err := n.base.DialContext(ctx, network, target)

@@ -34,7 +34,7 @@
 // then on nobody else does. Who wants to be sure compares the
 // [PublicKey.Fingerprint] by telephone. It is the one that ssh-keygen -l shows.
 // Such a line ends with first-use, until somebody has done that and deletes the
-// word.
+// word, and restarts the program.
 //
 // One's own key is never a peer: whoever has it proves to be oneself, and nobody
 // else. Two machines with copies of one identity refuse each other.
@@ -112,8 +112,9 @@
 // What arrives is dropped without a word unless the key is one of Config.Known.
 // That a stream brought it by first use is not enough, as anybody can be first,
 // neither now nor after a restart: somebody has to delete the word first-use from
-// its line, or to call [KnownPeers.Add]. Nobody else is answered, nor learnt as a
-// peer. [Network.PeerAt] tells whose datagram it was, by its address:
+// its line and then to restart, or to call [KnownPeers.Add]. Nobody else is
+// answered, nor learnt as a peer. [Network.PeerAt] tells whose datagram it was, by
+// its address:
 //
 //	callback := func(payload []byte, sender sockets.Address) {
 //		who, _ := network.PeerAt(sender)

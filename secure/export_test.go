@@ -40,10 +40,10 @@ func ReadKnownPeers(file io.Reader) (*KnownPeers, error) {
 }
 
 // Learn adds a peer by first use.
-func Learn(k *KnownPeers, peer KnownPeer) error { return k.add(peer, false) }
-
-// IsChecked reports whether a key is known otherwise than by first use alone.
-func IsChecked(k *KnownPeers, key PublicKey) bool { return k.has(key, true) }
+func Learn(k *KnownPeers, peer KnownPeer) error {
+	peer.FirstUse = true
+	return k.Add(peer)
+}
 
 // Exchange is what both ends of a stream do with their statuses.
 func Exchange(conn io.ReadWriter, ours byte) (theirs byte, err error) { return exchange(conn, ours) }

@@ -47,7 +47,7 @@ func (v *streams) greet(ctx context.Context, conn *tls.Conn, server bool, expect
 		return KnownPeer{}, errors.New("the other end speaks TLS, but not that of this package: is it another program?")
 	}
 	certificate := state.PeerCertificates[0]
-	other := KnownPeer{certificate.Subject.CommonName, PublicKey(certificate.PublicKey.(ed25519.PublicKey))}
+	other := KnownPeer{Name: certificate.Subject.CommonName, Key: PublicKey(certificate.PublicKey.(ed25519.PublicKey))}
 	if CheckName(other.Name) != nil {
 		other.Name = ""
 	}
@@ -100,7 +100,7 @@ func (v *streams) judge(other KnownPeer, server bool, expected string) (peer Kno
 	case name == "":
 		return other, false, ErrBadName
 	}
-	return KnownPeer{name, other.Key}, true, nil
+	return KnownPeer{name, other.Key, true}, true, nil
 }
 
 // owner returns whose a name is: that of a known peer, or one's own.
@@ -135,13 +135,13 @@ func (v *streams) pin(ctx context.Context, peer KnownPeer, server bool) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w in time: %w", ErrNotSaved, ctx.Err())
 	}
-	if same, ok := v.cfg.Known.ByKey(peer.Key); ok && same == peer {
+	if same, ok := v.cfg.Known.ByKey(peer.Key); ok && same.Name == peer.Name {
 		return nil // over another stream, just now
 	}
 	if server && v.learnt >= v.cfg.MaxLearnt {
 		return fmt.Errorf("%w: %d were, and that is the limit (Config.MaxLearnt)", ErrTooManyLearnt, v.learnt)
 	}
-	if err := v.cfg.Known.add(peer, false); err != nil {
+	if err := v.cfg.Known.Add(peer); err != nil {
 		return cmp.Or(v.cfg.Known.conflict(peer), fmt.Errorf("%w: %v", ErrNotSaved, err))
 	}
 	if server {

@@ -159,10 +159,10 @@ func TestFirstUsePinsBothEnds(t *testing.T) {
 		}
 		here.Close()
 		there.Close()
-		if got, want := client.Known.All(), []secure.KnownPeer{{Name: "robert", Key: bob.PublicKey()}}; !slices.Equal(got, want) {
+		if got, want := client.Known.All(), []secure.KnownPeer{{Name: "robert", Key: bob.PublicKey(), FirstUse: true}}; !slices.Equal(got, want) {
 			t.Errorf("the client pinned %v, want %v", got, want)
 		}
-		if got, want := server.Known.All(), []secure.KnownPeer{peerOf(alice)}; !slices.Equal(got, want) {
+		if got, want := server.Known.All(), []secure.KnownPeer{{Name: "alice", Key: alice.PublicKey(), FirstUse: true}}; !slices.Equal(got, want) {
 			t.Errorf("the server pinned %v, want %v", got, want)
 		}
 		for _, name := range []string{"", "robert@"} {
@@ -409,7 +409,7 @@ func TestDialOfANamedPeer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if peer, ok := secure.PeerOf(c); !ok || peer != peerOf(bob) {
+			if peer, ok := secure.PeerOf(c); !ok || peer.Name != "bob" || peer.Key != bob.PublicKey() || !peer.FirstUse {
 				t.Errorf("PeerOf = %v, %v", peer, ok)
 			}
 			c.CloseNow()

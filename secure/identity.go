@@ -206,4 +206,4 @@ func (id *Identity) String() string { return id.self().String() }
 // GoString returns the same as String.
 func (id *Identity) GoString() string { return id.String() }
 
-func (id *Identity) self() KnownPeer { return KnownPeer{id.name, id.public} }
+func (id *Identity) self() KnownPeer { return KnownPeer{Name: id.name, Key: id.public} }

@@ -21,10 +21,21 @@ import (
 type KnownPeer struct {
 	Name string
 	Key  PublicKey
+
+	// FirstUse is set where a stream brought the key by first use, and nobody has
+	// checked it: it counts for streams only.
+	FirstUse bool
 }
 
-// String returns the peer's line in a file of known peers: NAME ssh-ed25519 AAAA….
-func (p KnownPeer) String() string { return p.Name + " " + p.Key.String() }
+// String returns the peer's line in a file of known peers: NAME ssh-ed25519 AAAA…,
+// and first-use behind it where FirstUse is set.
+func (p KnownPeer) String() string {
+	line := p.Name + " " + p.Key.String()
+	if p.FirstUse {
+		line += " " + firstUse
+	}
+	return line
+}
 
 const maxName = 64 // bytes
 
@@ -68,10 +79,9 @@ type KnownPeers struct {
 	path   string        // "": in memory only
 	adding chan struct{} // one slot; holding it is the right to add
 
-	mu      sync.RWMutex // guards what follows
-	byKey   map[PublicKey]KnownPeer
-	byName  map[string]KnownPeer
-	checked map[PublicKey]bool // those not known by first use alone
+	mu     sync.RWMutex // guards what follows
+	byKey  map[PublicKey]KnownPeer
+	byName map[string]KnownPeer
 }
 
 // NewKnownPeers returns peers that are known as long as the program runs. The
@@ -88,11 +98,10 @@ func NewKnownPeers(peers ...KnownPeer) (*KnownPeers, error) {
 
 func newKnownPeers(path string) *KnownPeers {
 	return &KnownPeers{
-		path:    path,
-		adding:  make(chan struct{}, 1),
-		byKey:   make(map[PublicKey]KnownPeer),
-		byName:  make(map[string]KnownPeer),
-		checked: make(map[PublicKey]bool),
+		path:   path,
+		adding: make(chan struct{}, 1),
+		byKey:  make(map[PublicKey]KnownPeer),
+		byName: make(map[string]KnownPeer),
 	}
 }
 
@@ -111,9 +120,9 @@ const (
 // Empty lines, and those that begin with #, are skipped. If there is no such
 // file, nobody is known, and [KnownPeers.Add] makes it. Who was learnt by first
 // use has the comment first-use: no datagram of theirs is heard until somebody has
-// compared the fingerprint, and deleted that word. A line that means
-// nothing or contradicts another one is an error that tells which, and so is a
-// line over 4,096 bytes or a file over 16 MiB. On Unix it refuses a file that
+// compared the fingerprint and deleted that word, and the program starts again. A
+// line that means nothing or contradicts another one is an error that tells which,
+// and so is a line over 4,096 bytes or a file over 16 MiB. On Unix it refuses a file that
 // others than its owner may write.
 func LoadKnownPeers(path string) (*KnownPeers, error) {
 	k, _, err := readKnownPeers(path)
@@ -163,7 +172,7 @@ func (k *KnownPeers) read(file io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", k.path, number, err)
 		}
-		k.put(peer, !slices.Contains(strings.Fields(line)[3:], firstUse))
+		k.put(peer)
 	}
 	switch err := lines.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
@@ -185,12 +194,12 @@ func parseKnownPeer(line string) (KnownPeer, error) {
 		return KnownPeer{}, err
 	}
 	key, err := ParsePublicKey(line[len(name):])
-	return KnownPeer{name, key}, err
+	return KnownPeer{name, key, strings.Contains(strings.ToLower(line[len(name):]), firstUse)}, err
 }
 
 // Add pins a name to a key, in the file too, where it is on disk by then. Adding
-// a peer again does nothing, unless it was learnt by first use: from then on its
-// datagrams are heard, too. A name that has another key gives [ErrKeyChanged],
+// a peer again does nothing, but for one of first use without FirstUse: from then
+// on it counts as checked, and there is a second line that says so. A name that has another key gives [ErrKeyChanged],
 // and a key that has another name [ErrNotExpected]: to change what is pinned,
 // edit the file, and restart the programs that use it.
 //
@@ -199,10 +208,7 @@ func parseKnownPeer(line string) (KnownPeer, error) {
 // what contradicts itself, one fails, or both; for that moment both may be in the
 // file, which then does not load, and stays so if the machine crashes. An Add that
 // fails may leave a comment in the file.
-func (k *KnownPeers) Add(peer KnownPeer) error { return k.add(peer, true) }
-
-// add is Add, or learns a peer by first use, which is not checked.
-func (k *KnownPeers) add(peer KnownPeer, checked bool) error {
+func (k *KnownPeers) Add(peer KnownPeer) error {
 	if err := CheckName(peer.Name); err != nil {
 		return err
 	}
@@ -211,15 +217,15 @@ func (k *KnownPeers) add(peer KnownPeer, checked bool) error {
 	if err := k.conflict(peer); err != nil {
 		return err
 	}
-	if k.has(peer.Key, checked) {
+	if k.has(peer) {
 		return nil
 	}
 	if k.path != "" {
-		if err := k.save(peer, checked); err != nil {
+		if err := k.save(peer); err != nil {
 			return cmp.Or(k.conflict(peer), fmt.Errorf("secure: %s cannot be saved as a known peer: %w", peer.Name, err))
 		}
 	}
-	k.put(peer, checked)
+	k.put(peer)
 	return nil
 }
 
@@ -234,22 +240,21 @@ func (k *KnownPeers) conflict(peer KnownPeer) error {
 	return nil
 }
 
-func (k *KnownPeers) put(peer KnownPeer, checked bool) {
+func (k *KnownPeers) put(peer KnownPeer) {
+	if k.has(peer) {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.byKey[peer.Key] = peer
 	k.byName[peer.Name] = peer
-	if checked {
-		k.checked[peer.Key] = true
-	}
 }
 
-// has reports whether a key is known and, where that counts, checked.
-func (k *KnownPeers) has(key PublicKey, checked bool) bool {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	_, ok := k.byKey[key]
-	return ok && (!checked || k.checked[key])
+// has reports whether the key of a peer is known and, unless FirstUse is enough,
+// checked.
+func (k *KnownPeers) has(peer KnownPeer) bool {
+	same, ok := k.ByKey(peer.Key)
+	return ok && (peer.FirstUse || !same.FirstUse)
 }
 
 // ByKey returns the peer that has this key.
@@ -284,15 +289,12 @@ func (k *KnownPeers) All() []KnownPeer {
 // touches another line, and half a line does no harm: the line is a comment until
 // it is on disk. Then its first byte makes it count, unless what others wrote at
 // the same time contradicts it.
-func (k *KnownPeers) save(peer KnownPeer, checked bool) error {
+func (k *KnownPeers) save(peer KnownPeer) error {
 	text, err := k.reread()
-	if k.has(peer.Key, checked) || err != nil || k.conflict(peer) != nil {
+	if k.has(peer) || err != nil || k.conflict(peer) != nil {
 		return cmp.Or(err, k.conflict(peer))
 	}
 	line := peer.String()
-	if !checked {
-		line += " " + firstUse
-	}
 	draft := "\n#" + line[1:] + "\n"
 	added := draft
 	if len(text) == 0 || text[len(text)-1] == '\n' {
@@ -335,7 +337,7 @@ func (k *KnownPeers) reread() ([]byte, error) {
 	}
 	for _, peer := range there.All() {
 		if k.conflict(peer) == nil {
-			k.put(peer, there.has(peer.Key, true))
+			k.put(peer)
 		}
 	}
 	return text, nil

@@ -241,43 +241,51 @@ func TestFirstUseIsNotedInTheFile(t *testing.T) {
 	if err := errors.Join(secure.Learn(there, alice), secure.Learn(there, alice), here.Add(bob)); err != nil {
 		t.Fatal(err)
 	}
+	want := []secure.KnownPeer{{Name: "alice", Key: alice.Key, FirstUse: true}, bob}
 	note := fmt.Sprintf("%v first-use\n%v\n", alice, bob)
 	if got := readFile(t, path); got != note {
 		t.Errorf("the file is %q, want %q", got, note)
 	}
-	for who, known := range map[string]*secure.KnownPeers{"who learnt": there, "who sees": here, "who loads": loadKnown(t, path)} {
-		if peer, ok := known.ByName("alice"); !ok || peer != alice || secure.IsChecked(known, alice.Key) {
-			t.Errorf("%s: %v, %v, and it is checked: %v", who, peer, ok, secure.IsChecked(known, alice.Key))
+	loaded := loadKnown(t, path)
+	copied, err := secure.NewKnownPeers(loaded.All()...)
+	for who, known := range map[string]*secure.KnownPeers{"who sees": here, "who loads": loaded, "who copies": copied} {
+		if got := known.All(); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v, want %v", who, got, err, want)
 		}
 	}
+	if peer, ok := there.ByName("alice"); !ok || !peer.FirstUse {
+		t.Errorf("who learnt: %v, %v", peer, ok)
+	}
+	want[0].FirstUse = false
 	for range 2 {
-		if err := here.Add(alice); err != nil || !secure.IsChecked(here, alice.Key) {
-			t.Errorf("Add = %v, and it is checked: %v", err, secure.IsChecked(here, alice.Key))
+		if err := here.Add(alice); err != nil || !slices.Equal(here.All(), want) {
+			t.Errorf("Add = %v, and known are %v", err, here.All())
 		}
 	}
 	if got, want := readFile(t, path), note+alice.String()+"\n"; got != want {
 		t.Errorf("the file is %q, want %q", got, want)
 	}
-	if err := secure.Learn(there, bob); err != nil || !secure.IsChecked(there, alice.Key) || !secure.IsChecked(there, bob.Key) {
-		t.Errorf("what another program checked is not seen, or forgotten: %v", err)
+	if err := secure.Learn(there, bob); err != nil || !slices.Equal(there.All(), want) {
+		t.Errorf("what another program checked is not seen, or forgotten: %v, %v", err, there.All())
 	}
 }
 
 func TestFirstUseIsAWordOfTheComment(t *testing.T) {
 	alice := knownPeer("alice", 1)
-	for text, checked := range map[string]bool{
-		alice.String():                                        true,
-		alice.String() + " first-used":                        true,
-		alice.String() + "\tfirst-use\r\n":                    false,
-		alice.String() + " alice@laptop first-use":            false,
-		alice.String() + " first-use alice@laptop":            false,
-		alice.String() + " first-use\n" + alice.String():      true,
-		alice.String() + "\n" + alice.String() + " first-use": true,
-		knownPeer("first-use", 1).String():                    true,
+	for text, firstUse := range map[string]bool{
+		alice.String():                                        false,
+		alice.String() + " first use":                         false,
+		alice.String() + "\tfirst-use\r\n":                    true,
+		alice.String() + " alice@laptop first-use":            true,
+		alice.String() + " first-use alice@laptop":            true,
+		alice.String() + " (First-Use, not yet compared)":     true,
+		alice.String() + " first-use\n" + alice.String():      false,
+		alice.String() + "\n" + alice.String() + " first-use": false,
+		knownPeer("first-use", 1).String():                    false,
 	} {
 		known, err := secure.ReadKnownPeers(strings.NewReader(text))
-		if err != nil || secure.IsChecked(known, alice.Key) != checked {
-			t.Errorf("%q: %v, and it is checked: %v", text, err, !checked)
+		if peer, ok := known.ByKey(alice.Key); err != nil || !ok || peer.FirstUse != firstUse {
+			t.Errorf("%q: %v, %v, want first use %v", text, err, peer, firstUse)
 		}
 	}
 }

@@ -112,11 +112,11 @@ func (v *streams) advice(other KnownPeer, server bool, expected string, reason e
 			return "that name is this end's own: who uses it needs another one"
 		}
 		return fmt.Sprintf("%s has the key %s in %s: somebody may pose as %[1]s. Ask %[1]s by another way, and if the key is new, replace that line by: %[4]v",
-			name, owner.Key.Fingerprint(), place, KnownPeer{name, other.Key})
+			name, owner.Key.Fingerprint(), place, KnownPeer{Name: name, Key: other.Key})
 	case v.cfg.FirstUse && !server && expected == "":
 		return adviceNameless
 	}
-	return fmt.Sprintf("compare the fingerprint with its owner by another way, and if it is right add to %s the line: %v", place, KnownPeer{name, other.Key})
+	return fmt.Sprintf("compare the fingerprint with its owner by another way, and if it is right add to %s the line: %v", place, KnownPeer{Name: name, Key: other.Key})
 }
 
 // adviceThere says what to do about a refusal of this end by the other.

@@ -8,7 +8,7 @@ import (
 // Why a datagram was dropped. The Err of a [Refusal] is one of these, or
 // [ErrUnknownKey], [ErrOwnKey] or [ErrNotExpected].
 var (
-	ErrFirstUse     = errors.New("secure: the key is known by first use only, which does not count for datagrams: compare its fingerprint, then delete first-use from its line, or Add it")
+	ErrFirstUse     = errors.New("secure: the key is known by first use only, which does not count for datagrams: compare its fingerprint, then delete first-use from its line and start again, or Add it")
 	ErrMalformed    = errors.New("secure: the datagram is not one of this protocol")
 	ErrOtherGroup   = errors.New("secure: the datagram is of another group")
 	ErrBadSignature = errors.New("secure: the signature of the datagram is wrong")

@@ -58,7 +58,8 @@
 //     same machine, the port of another that says nothing.
 //   - A plain program has no identifier: what it sends over two connections is
 //     shown twice. A participant that takes more than 2 seconds to say who it is
-//     on a second connection may get a message twice.
+//     on a second connection, to another address of its machine, may get a message
+//     twice.
 //   - While two connections become one, messages may overtake each other.
 //   - Nobody is told of third ones: who names nobody, and is not named, is alone.
 //   - When a cable is cut, it takes minutes before anybody notices.
@@ -95,7 +96,7 @@ const (
 var (
 	config   = sockets.Config{DialTimeout: patience}
 	me       = fmt.Sprintf("%016x", rand.Uint64()) // this participant's identifier
-	joins    = regexp.MustCompile(`^<JOINS THE CHAT AT ([0-9]{1,5}) AS ([^\s>]{1,64})>$`)
+	joins    = regexp.MustCompile(`^<JOINS THE CHAT AT ([0-9]{1,5}) AS ([^\s>:]{1,64})>$`)
 	joinText string
 	username string
 

@@ -112,7 +112,9 @@ func main() {
 	if err != nil {
 		console.Fatal(err)
 	}
-	friends := slices.DeleteFunc(known.All(), func(peer secure.KnownPeer) bool { return peer.Key == identity.PublicKey() })
+	friends := slices.DeleteFunc(known.All(), func(peer secure.KnownPeer) bool {
+		return peer.Key == identity.PublicKey() || peer.FirstUse // which is not enough for datagrams
+	})
 	if len(friends) == 0 {
 		other := "bob"
 		if name == other {

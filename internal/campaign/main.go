@@ -45,8 +45,8 @@ var longest = map[string]int{
 	"FuzzSchedule":         80,
 	"FuzzPeerSchedule":     80,
 	"FuzzFramer":           300,
-	"reliable/FuzzReceive": 100,
-	"secure/FuzzReceive":   100,
+	"reliable/FuzzReceive": 300,
+	"secure/FuzzReceive":   200,
 }
 
 const longestOfOthers = 2000

@@ -60,26 +60,26 @@ var secureDefects = []defect{
 		{"case !isSigned(&h.key, b, unsentOf(&g.identity.public, g.signer.group)):\n\t\treturn badSignature", "case false:\n\t\treturn badSignature"},
 	}},
 	{"an unknown key is accepted", "secure/datagram.go", secured, []edit{
-		{"_, ok := g.known.ByKey(h.key); !ok {", "_, ok := g.known.ByKey(h.key); !ok && false {"},
-		{"if !g.known.has(h.key, true) {", "if !g.known.has(h.key, true) && g.known.has(h.key, false) {"},
+		{"case !ok:\n\t\treturn h, unknownKey", "case false:\n\t\treturn h, unknownKey"},
+		{"peer, ok := g.known.ByKey(h.key)", "peer, _ := g.known.ByKey(h.key)"},
 	}},
 	{"a key that was learnt by first use opens datagrams", "secure/datagram.go", secured, []edit{
-		{"if !g.known.has(h.key, true) {", "if false {"},
+		{"case peer.FirstUse:", "case false && peer.FirstUse:"},
 	}},
 	{"first use is not noted in the file", "secure/known.go", secured, []edit{
-		{"\tif !checked {\n\t\tline +=", "\tif false {\n\t\tline +="},
+		{"\tif p.FirstUse {\n\t\tline +=", "\tif false {\n\t\tline +="},
 	}},
 	{"the note of first use is not read", "secure/known.go", secured, []edit{
-		{"!slices.Contains(strings.Fields(line)[3:], firstUse)", "true"},
+		{"strings.Contains(strings.ToLower(line[len(name):]), firstUse)", "false"},
 	}},
 	{"first use by another program counts", "secure/known.go", secured, []edit{
-		{"k.put(peer, there.has(peer.Key, true))", "k.put(peer, true)"},
+		{"if k.conflict(peer) == nil {\n\t\t\tk.put(peer)", "if k.conflict(peer) == nil {\n\t\t\tpeer.FirstUse = false\n\t\t\tk.put(peer)"},
 	}},
 	{"a peer of first use is dialled for datagrams", "secure/dialed.go", secured, []edit{
-		{"if name != \"\" && !n.cfg.Known.has(peer.Key, true) {", "if false {"},
+		{"if peer.FirstUse {", "if false {"},
 	}},
 	{"an unknown key costs a signature", "secure/datagram.go", secured, []edit{
-		{"\tif _, ok := g.known.ByKey(h.key); !ok {", "\tisSigned(&h.key, b, nil)\n\tif _, ok := g.known.ByKey(h.key); !ok {"},
+		{"\tswitch peer, ok := g.known.ByKey(h.key); {", "\tisSigned(&h.key, b, nil)\n\tswitch peer, ok := g.known.ByKey(h.key); {"},
 	}},
 	{"replays are delivered", "secure/datagram.go", secured, []edit{
 		{"case s != nil && !s.window.isNew(h.number), r == nil", "case r == nil"},

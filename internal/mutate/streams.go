@@ -23,7 +23,7 @@ var streamDefects = []defect{
 		{"length > limit {", "length > limit+1 {"},
 	}},
 	{"without MaxMessage the prefix alone is the limit", "framing.go", root, []edit{
-		{"return min(f.most, maxDefault)", "return f.most"},
+		{"cmp.Or(f.MaxMessage, maxDefault)", "cmp.Or(f.MaxMessage, f.most)"},
 	}},
 	{"reading goes on after a message that is too big", "framing.go", root, []edit{
 		{"if f.inBody || f.readErr != nil {\n\t\treturn f.readErr", "if f.inBody {\n\t\treturn nil"},

@@ -386,6 +386,43 @@ func TestWriterDoesNotWaitForOneThatTakesNothing(t *testing.T) {
 	}
 }
 
+// Whoever has not yet answered is not slow.
+func TestWriterWaitsForTheHandshake(t *testing.T) {
+	w := newWorld(t)
+	e := w.engines[alice]
+	e.silence = 0
+	w.fate = func(flying) int { return 0 }
+	sent := 0
+	for {
+		room, err := e.send(w.now, bob, make([]byte, 40_000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if room != nil {
+			break
+		}
+		sent++
+	}
+	w.run(2 * e.sendTimeout)
+	if room, err := e.send(w.now, bob, make([]byte, 40_000)); room == nil || err != nil {
+		t.Errorf("send: room %v, %v, want to wait", room, err)
+	}
+	w.fate = nil
+	for range 100_000 {
+		w.run(ms)
+		if e.peers[bob].life.state == open {
+			break
+		}
+	}
+	if _, err := e.send(w.now, bob, nil); err != nil {
+		t.Errorf("send, as soon as bob has answered: %v", err)
+	}
+	w.run(time.Second)
+	if n := len(w.read(bob)); n == 0 || n > sent {
+		t.Errorf("bob reads %d messages, want some of %d", n, sent)
+	}
+}
+
 func TestOnlyWhatWasWrittenCountsAsSent(t *testing.T) {
 	e := newWorld(t).engines[alice]
 	e.written([]datagram{{to: bob}, {to: bob, err: errors.New("the cable is out")}})

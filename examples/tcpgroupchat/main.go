@@ -111,7 +111,7 @@ type link struct {
 	met     func() // called when it is known who is at the other end
 	spoke   bool   // the other end said something
 	id      string // of who is there
-	listens string // where who is there does, or where it sends from
+	listens string // the address where they do; of a plain program, its own
 	name    string
 }
 
